@@ -1,4 +1,4 @@
-"""The tests stand on what they claim: shapes are checked here and not in the library, and nothing leaves the machine."""
+"""The tests stand on what they claim: shapes are checked here and not in the library; nothing leaves the machine."""
 
 import importlib
 import socket
