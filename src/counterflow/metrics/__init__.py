@@ -1,1 +1,69 @@
-"""metrics."""
+"""Metrics of counterfactual answers: pure functions on plain arrays, each defined in its docstring.
+
+:func:`evaluate` gathers them; the share of answers that convince an independent witness stands first.
+"""
+
+from counterflow.metrics.changes import changed_features, sparsity
+from counterflow.metrics.conformal import (
+    conformal_pvalue,
+    conformal_threshold,
+    is_informative_witness,
+    permutation_rejection,
+    permute_one_column,
+)
+from counterflow.metrics.evaluation import Metrics, evaluate
+from counterflow.metrics.outliers import isolation_forest_scores, lof_scores
+from counterflow.metrics.proximity import (
+    gower_distance,
+    l1_distance,
+    l2_distance,
+    lp_distance,
+    mad_distance,
+    mad_scale,
+    mixed_distance,
+    range_scale,
+    standard_scale,
+)
+from counterflow.metrics.shares import (
+    actionability,
+    coverage,
+    interval_validity,
+    plausible_share,
+    pool_validity,
+    target_distance,
+    validity,
+    witness_share,
+)
+from counterflow.metrics.spread import diversity
+
+__all__ = [
+    "Metrics",
+    "actionability",
+    "changed_features",
+    "conformal_pvalue",
+    "conformal_threshold",
+    "coverage",
+    "diversity",
+    "evaluate",
+    "gower_distance",
+    "interval_validity",
+    "is_informative_witness",
+    "isolation_forest_scores",
+    "l1_distance",
+    "l2_distance",
+    "lof_scores",
+    "lp_distance",
+    "mad_distance",
+    "mad_scale",
+    "mixed_distance",
+    "permutation_rejection",
+    "permute_one_column",
+    "plausible_share",
+    "pool_validity",
+    "range_scale",
+    "sparsity",
+    "standard_scale",
+    "target_distance",
+    "validity",
+    "witness_share",
+]
