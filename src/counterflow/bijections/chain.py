@@ -1,0 +1,75 @@
+"""One bijection after another."""
+
+from collections.abc import Iterable
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from counterflow.bijections.base import AbstractBijection, AbstractDataDependent
+from counterflow.core.errors import ArgumentError, ShapeError
+
+__all__ = ["Chain"]
+
+
+class Chain(AbstractDataDependent):
+    r"""A composition, read from data to latent: :math:`z = f_n(\dots f_2(f_1(x)))`.
+
+    .. math:: \log \left| \det \frac{\partial z}{\partial x} \right| = \sum_i \log \left| \det J_{f_i} \right|
+
+    Args:
+        bijections: At least one; all of the same event shape, and of one context length where they use one.
+
+    Raises:
+        ArgumentError: If there is none.
+        ShapeError: If event shapes or context lengths differ.
+
+    Example:
+        >>> import torch
+        >>> from counterflow.bijections import Permutation
+        >>> chain = Chain([Permutation.reversal(3), Permutation.reversal(3)])
+        >>> chain.to_latent(torch.tensor([1.0, 2.0, 3.0]))
+        (tensor([1., 2., 3.]), tensor(0.))
+    """
+
+    def __init__(self, bijections: Iterable[AbstractBijection]) -> None:
+        parts = list(bijections)
+        if not parts:
+            raise ArgumentError("a chain must have at least one bijection, got none. Pass a non-empty list.")
+        shapes = {part.event_shape for part in parts}
+        contexts = {part.context_features for part in parts} - {0}
+        if len(shapes) > 1 or len(contexts) > 1:
+            raise ShapeError(
+                "all bijections of a chain must have one event shape and one context length, got event shapes "
+                f"{sorted(shapes)} and context lengths {sorted(contexts)}. Build them with equal ones."
+            )
+        super().__init__(shapes.pop(), contexts.pop() if contexts else 0)
+        self.bijections = nn.ModuleList(parts)
+
+    def to_latent(
+        self, x: Float[Tensor, "*batch"], context: Float[Tensor, "*rows c"] | None = None
+    ) -> tuple[Float[Tensor, "*out"], Float[Tensor, "*points"]]:
+        """Map data to latent, first bijection first."""
+        first, *rest = self.bijections
+        z, log_det = first.to_latent(x, context)
+        for bijection in rest:
+            z, step = bijection.to_latent(z, context)
+            log_det = log_det + step
+        return z, log_det
+
+    def to_data(
+        self, z: Float[Tensor, "*batch"], context: Float[Tensor, "*rows c"] | None = None
+    ) -> tuple[Float[Tensor, "*out"], Float[Tensor, "*points"]]:
+        """Map latent to data, last bijection first."""
+        *rest, last = self.bijections
+        x, log_det = last.to_data(z, context)
+        for bijection in reversed(rest):
+            x, step = bijection.to_data(x, context)
+            log_det = log_det + step
+        return x, log_det
+
+    def initialize(self, x: Float[Tensor, "*batch"], context: Float[Tensor, "*rows c"] | None = None) -> None:
+        """Let every part that can see the data that reaches it, in one pass."""
+        for bijection in self.bijections:
+            if isinstance(bijection, AbstractDataDependent):
+                bijection.initialize(x, context)
+            x, _ = bijection.to_latent(x, context)
