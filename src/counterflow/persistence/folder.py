@@ -199,7 +199,7 @@ def _dump_tensors(tensors: Mapping[str, Tensor]) -> bytes:
 
 @contextlib.contextmanager
 def _cleared_on_failure(path: Path) -> Iterator[None]:
-    """Make the folder; if the block fails, remove the files that were not there before, and the folder if it was new."""
+    """Make the folder; if the block fails, remove what was not there before, and the folder if it was empty."""
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:

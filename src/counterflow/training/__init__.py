@@ -1,1 +1,22 @@
-"""training."""
+"""Training: one loop for everything that learns, and maximum likelihood for flows on it."""
+
+from counterflow.training._fit import fit, negative_log_likelihood
+from counterflow.training._optimise import optimise
+from counterflow.training.batches import Augment, Batch, TensorBatches
+from counterflow.training.progress import JsonLinesLog, Logger
+from counterflow.training.report import EpochRecord, FitReport
+from counterflow.training.settings import TrainingSettings
+
+__all__ = [
+    "Augment",
+    "Batch",
+    "EpochRecord",
+    "FitReport",
+    "JsonLinesLog",
+    "Logger",
+    "TensorBatches",
+    "TrainingSettings",
+    "fit",
+    "negative_log_likelihood",
+    "optimise",
+]
