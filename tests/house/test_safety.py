@@ -19,7 +19,6 @@ UNSAFE_CALLS = {
     "np.random.seed",
     "numpy.random.seed",
     "random.seed",
-    "yaml.load",
     "yaml.unsafe_load",
 }
 
@@ -30,12 +29,19 @@ def unsafe(source: ast.AST) -> list[str]:
     calls = [node for node in ast.walk(source) if isinstance(node, ast.Call)]
     bad += [ast.unparse(call.func) for call in calls if ast.unparse(call.func) in UNSAFE_CALLS]
     bad += ["torch.load" for call in calls if ast.unparse(call.func) == "torch.load" and not _weights_only(call)]
+    bad += ["yaml.load" for call in calls if ast.unparse(call.func) == "yaml.load" and not _safe_loader(call, source)]
     bad += ["allow_pickle" for call in calls if any(_allows_pickle(keyword) for keyword in call.keywords)]
     return bad
 
 
 def _weights_only(call: ast.Call) -> bool:
     return any(keyword.arg == "weights_only" and ast.unparse(keyword.value) == "True" for keyword in call.keywords)
+
+
+def _safe_loader(call: ast.Call, source: ast.AST) -> bool:
+    classes = [node for node in ast.walk(source) if isinstance(node, ast.ClassDef)]
+    safe = {node.name for node in classes if [ast.unparse(base) for base in node.bases] == ["yaml.SafeLoader"]}
+    return any(keyword.arg == "Loader" and ast.unparse(keyword.value) in safe for keyword in call.keywords)
 
 
 def _allows_pickle(keyword: ast.keyword) -> bool:
@@ -57,6 +63,9 @@ def test_nothing_unsafe(path):
         ("torch.load(path, weights_only=True)", []),
         ("np.load(path, allow_pickle=True)", ["allow_pickle"]),
         ("np.load(path, allow_pickle=False)", []),
+        ("yaml.load(text, Loader=yaml.Loader)", ["yaml.load"]),
+        ("class Strict(yaml.SafeLoader): ...\nyaml.load(text, Loader=Strict)", []),
+        ("class Lax(yaml.Loader): ...\nyaml.load(text, Loader=Lax)", ["yaml.load"]),
         ("torch.manual_seed(0)", ["torch.manual_seed"]),
         ("generator.manual_seed(0)", []),
         ("model.eval()", []),

@@ -1,5 +1,6 @@
 """Two positional arguments, then names; every public name documented; examples that run."""
 
+import ast
 import doctest
 import inspect
 from collections.abc import Callable, Iterator
@@ -8,7 +9,7 @@ from importlib import import_module
 import pytest
 
 from tests.house.allowed import NO_EXAMPLE, POSITIONAL
-from tests.house.sources import PACKAGE, modules, room
+from tests.house.sources import PACKAGE, modules, room, tree
 
 ROOMS = sorted({room(path) for path in modules()} - {""})
 POSITIONAL_KINDS = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
@@ -51,11 +52,18 @@ def test_every_public_name_is_documented(name):
 
 
 @pytest.mark.parametrize("name", ROOMS)
-def test_every_module_says_what_it_offers(name):
-    paths = [path for path in modules() if room(path) == name and path.name != "__main__.py"]
-    names = [".".join(path.relative_to(PACKAGE).with_suffix("").parts) for path in paths]
-    imported = [import_module(f"counterflow.{module.removesuffix('.__init__')}") for module in names]
-    assert [module.__name__ for module in imported if not hasattr(module, "__all__") or not module.__doc__] == []
+def test_every_module_says_what_it_is_and_what_it_offers(name):
+    """A docstring, and ``__all__`` unless there is nothing but the docstring."""
+    sources = {path: tree(path) for path in modules() if room(path) == name and path.name != "__main__.py"}
+    silent = [path for path, source in sources.items() if not ast.get_docstring(source)]
+    secretive = [path for path, source in sources.items() if len(source.body) > 1 and not _assigns_all(source)]
+    assert not silent
+    assert not secretive
+
+
+def _assigns_all(source: ast.Module) -> bool:
+    targets = [ast.unparse(target) for node in source.body if isinstance(node, ast.Assign) for target in node.targets]
+    return "__all__" in targets
 
 
 @pytest.mark.parametrize("name", ROOMS)

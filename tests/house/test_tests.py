@@ -53,3 +53,9 @@ def test_examples_are_the_same_on_every_run():
 
     assert settings.default.derandomize
     assert settings.default.deadline is None
+
+
+def test_one_thread_a_worker():
+    import torch
+
+    assert torch.get_num_threads() == 1
