@@ -19,7 +19,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from counterflow import __version__
-from counterflow.core.errors import ArgumentError, PersistenceError
+from counterflow.core.errors import PersistenceError
 from counterflow.persistence.atomic import atomic_write
 from counterflow.persistence.plain import plain_data
 
@@ -76,7 +76,7 @@ def save_folder(
         The folder's path.
 
     Raises:
-        ArgumentError: ``config`` holds something that is not plain data, or ``tensors`` something that is no tensor.
+        ArgumentError: ``config`` holds something that is not plain data.
         PersistenceError: The path is a file, or the system refused the write (a full disk); the old content is intact.
 
     Example:
@@ -191,9 +191,6 @@ def _dump_json(data: object) -> bytes:
 
 def _dump_tensors(tensors: Mapping[str, Tensor]) -> bytes:
     """Safetensors' bytes; tensors that share memory are stored one by one."""
-    for name, tensor in tensors.items():
-        if not isinstance(tensor, Tensor):
-            raise ArgumentError(f"tensors['{name}'] must be a torch.Tensor, got {type(tensor).__name__}.")
     return safetensors.torch.save({name: t.detach().cpu().clone().contiguous() for name, t in tensors.items()})
 
 
