@@ -13,10 +13,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from counterflow.core.checks import check_positive
+from counterflow.bijections.spline import MIN_BIN, spline_to_data, spline_to_latent
+from counterflow.core.checks import check_count, check_positive
+from counterflow.core.errors import ArgumentError
 from counterflow.core.numerics import soft_bound
 
-__all__ = ["AbstractTransformer", "ScaleShift", "Shift"]
+__all__ = ["AbstractTransformer", "ScaleShift", "Shift", "Spline"]
 
 
 class AbstractTransformer(ABC):
@@ -116,3 +118,51 @@ class ScaleShift(AbstractTransformer):
         shift, raw = parameters.chunk(2, -1)
         log_scale = -soft_bound(raw, self.bound)
         return (z - shift) * log_scale.exp(), log_scale.sum(-1)
+
+
+@dataclass(frozen=True)
+class Spline(AbstractTransformer):
+    """A rational-quadratic spline on [-bound, bound] with the identity outside.
+
+    Args:
+        bins: Number of bins, at least 2.
+        bound: Half the length of the interval, in the units of the layer's input (standard deviations).
+
+    Raises:
+        ArgumentError: If ``bins`` is below 2 or so large that the bins' least widths fill the interval.
+
+    Reference:
+        Durkan, Bekasov, Murray, Papamakarios, "Neural Spline Flows", 2019, section 3.1.
+
+    Example:
+        >>> Spline(bins=4).to_latent(torch.tensor([0.5, 9.0]), torch.zeros(22))[0].tolist()
+        [0.5, 9.0]
+    """
+
+    bins: int = 8
+    bound: float = 5.0
+
+    def __post_init__(self) -> None:
+        check_count(self.bins, "bins", 2)
+        check_positive(self.bound, "bound")
+        if self.bins * MIN_BIN >= 0.5:
+            raise ArgumentError(f"bins must be below {0.5 / MIN_BIN:.0f}, got {self.bins}. Choose fewer.")
+
+    @property
+    def size(self) -> int:
+        """Widths, heights, and slopes at the inner knots."""
+        return 3 * self.bins - 1
+
+    def to_latent(
+        self, x: Float[Tensor, "*batch d"], parameters: Float[Tensor, "*rows p"]
+    ) -> tuple[Float[Tensor, "*out d"], Float[Tensor, "*out"]]:
+        """Evaluate the spline of each coordinate."""
+        z, log_slope = spline_to_latent(x, parameters.unflatten(-1, (self.size, -1)), bound=self.bound)
+        return z, log_slope.sum(-1)
+
+    def to_data(
+        self, z: Float[Tensor, "*batch d"], parameters: Float[Tensor, "*rows p"]
+    ) -> tuple[Float[Tensor, "*out d"], Float[Tensor, "*out"]]:
+        """Invert the spline of each coordinate."""
+        x, log_slope = spline_to_data(z, parameters.unflatten(-1, (self.size, -1)), bound=self.bound)
+        return x, log_slope.sum(-1)

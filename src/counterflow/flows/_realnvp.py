@@ -2,9 +2,10 @@
 
 import torch
 
-from counterflow.bijections import ActNorm, Chain, Coupling, ScaleShift
+from counterflow.bijections import ActNorm, Chain, ScaleShift
 from counterflow.distributions import StandardNormal
 from counterflow.flows.flow import Flow
+from counterflow.flows.layers import couplings
 from counterflow.flows.recipe import recipe
 
 __all__ = ["realnvp"]
@@ -20,7 +21,9 @@ def realnvp(
     activation: str = "silu",
     generator: torch.Generator | None = None,
 ) -> Flow:
-    """Build a RealNVP: affine couplings that map the two halves of the features in turn.
+    r"""Build a RealNVP: affine couplings that map the two halves of the features in turn.
+
+    .. math:: z_b = x_b\, e^{s(x_a, c)} + t(x_a, c)
 
     Args:
         features: Number of features.
@@ -41,16 +44,13 @@ def realnvp(
         >>> flow(torch.zeros(5, 3)).shape
         torch.Size([5])
     """
-    couplings = [
-        Coupling(
-            features,
-            ScaleShift(),
-            flip=bool(layer % 2),
-            hidden=hidden,
-            context_features=context_features,
-            activation=activation,
-            generator=generator,
-        )
-        for layer in range(layers)
-    ]
-    return Flow(Chain([ActNorm(features), *couplings]), StandardNormal(features))
+    stack = couplings(
+        features,
+        ScaleShift(),
+        layers=layers,
+        hidden=hidden,
+        context_features=context_features,
+        activation=activation,
+        generator=generator,
+    )
+    return Flow(Chain([ActNorm(features), *stack]), StandardNormal(features))

@@ -1,6 +1,17 @@
 """Conditioners: plain modules that map a point and a context to the parameters of a bijection."""
 
 from counterflow.nets.linear import ACTIVATIONS, make_linear
+from counterflow.nets.masked import MaskedLinear, MaskedMLP
 from counterflow.nets.mlp import MLP, Constant, make_conditioner
+from counterflow.nets.residual import ResidualMLP
 
-__all__ = ["ACTIVATIONS", "MLP", "Constant", "make_conditioner", "make_linear"]
+__all__ = [
+    "ACTIVATIONS",
+    "MLP",
+    "Constant",
+    "MaskedLinear",
+    "MaskedMLP",
+    "ResidualMLP",
+    "make_conditioner",
+    "make_linear",
+]

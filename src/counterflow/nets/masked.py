@@ -1,0 +1,131 @@
+"""A perceptron whose outputs see only earlier inputs: the conditioner of autoregressive maps."""
+
+from itertools import pairwise
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from counterflow.core.checks import check_count
+from counterflow.nets.linear import apply_linear, get_activation, make_linear
+
+__all__ = ["MaskedLinear", "MaskedMLP"]
+
+
+class MaskedLinear(nn.Module):
+    """A linear layer some of whose weights are held at zero.
+
+    Args:
+        mask: True where a weight may differ from zero, shape (outputs, inputs).
+        zero: Start all weights and biases at zero.
+        generator: Where the weights are drawn from.
+
+    Example:
+        >>> layer = MaskedLinear(torch.tensor([[True, False]]))
+        >>> bool(layer(torch.tensor([1.0, 5.0])) == layer(torch.tensor([1.0, 7.0])))
+        True
+    """
+
+    mask: Tensor
+
+    def __init__(
+        self, mask: Bool[Tensor, "outputs inputs"], *, zero: bool = False, generator: torch.Generator | None = None
+    ) -> None:
+        super().__init__()
+        layer = make_linear(mask.shape[1], mask.shape[0], generator=generator, zero=zero)
+        self.weight, self.bias = layer.weight, layer.bias
+        self.register_buffer("mask", mask, persistent=False)
+
+    def forward(
+        self, x: Float[Tensor, "*batch inputs"], context: Float[Tensor, "*rows c"] | None = None
+    ) -> Float[Tensor, "*out outputs"]:
+        """Apply the layer to ``x`` and ``context`` side by side."""
+        return apply_linear(x, context, weight=self.weight * self.mask, bias=self.bias)
+
+    def extra_repr(self) -> str:
+        """Name the sizes and the share of weights that are free."""
+        outputs, inputs = self.mask.shape
+        return f"inputs={inputs}, outputs={outputs}, free={self.mask.float().mean().item():.2f}"
+
+
+class MaskedMLP(nn.Module):
+    r"""A perceptron in which the outputs for feature i depend on the context and on features before i only.
+
+    Every feature has a degree, its place in the order. A hidden unit of degree m sees inputs and units of degree at
+    most m; outputs for a feature see units of lower degree. Units are sorted by degree, so that the masks are block
+    triangular: the units of one degree are contiguous, and can be computed once their inputs are known.
+
+    Args:
+        features: Number of features, at least 1.
+        size: Outputs per feature; the output holds the first of every feature, then the second of every feature.
+        hidden: Widths of the hidden layers.
+        context_features: Length of the context; units of degree -1 see the context alone.
+        reverse: Order the features from last to first.
+        residual: Add the input of every hidden layer but the first to its output (needs equal widths).
+        activation: Name of the nonlinearity.
+        zero: Start the last layer at zero.
+        generator: Where the weights are drawn from.
+
+    Reference:
+        Germain, Gregor, Murray, Larochelle, "MADE: Masked Autoencoder for Distribution Estimation", 2015, section 4.
+
+    Example:
+        >>> net = MaskedMLP(3, 2, hidden=(8,), zero=False)
+        >>> jacobian = torch.func.jacrev(net)(torch.zeros(3)).reshape(2, 3, 3)
+        >>> bool((jacobian.triu() == 0).all())
+        True
+    """
+
+    degrees: Tensor
+
+    def __init__(
+        self,
+        features: int,
+        size: int,
+        *,
+        hidden: tuple[int, ...] = (64, 64),
+        context_features: int = 0,
+        reverse: bool = False,
+        residual: bool = False,
+        activation: str = "silu",
+        zero: bool = True,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__()
+        check_count(features, "features")
+        self.activation = activation
+        self.residual = residual
+        order = torch.arange(features)
+        degrees = order.flip(0) if reverse else order
+        self.register_buffer("degrees", degrees, persistent=False)
+        inputs = torch.cat((degrees, torch.full((context_features,), -1)))
+        least = -1 if context_features else 0
+        units = [_hidden_degrees(width, features, least=least) for width in hidden]
+        masks = [after.unsqueeze(-1) >= before for before, after in pairwise((inputs, *units))]
+        last = units[-1] if units else inputs
+        masks.append(degrees.repeat(size).unsqueeze(-1) > last)
+        self.layers = nn.ModuleList(
+            MaskedLinear(mask, zero=zero and i == len(hidden), generator=generator) for i, mask in enumerate(masks)
+        )
+
+    def forward(
+        self, x: Float[Tensor, "*batch features"], context: Float[Tensor, "*rows c"] | None = None
+    ) -> Float[Tensor, "*out outputs"]:
+        """Compute the outputs of all features at once; leading dimensions broadcast."""
+        phi = get_activation(self.activation)
+        first, *rest = self.layers
+        hidden = first(x, context)
+        for i, layer in enumerate(rest, 1):
+            step = layer(phi(hidden))
+            hidden = hidden + step if self.residual and i < len(rest) else step
+        return hidden
+
+    def extra_repr(self) -> str:
+        """Name the activation."""
+        return f"activation='{self.activation}', residual={self.residual}"
+
+
+def _hidden_degrees(width: int, features: int, *, least: int) -> Tensor:
+    """Degrees from ``least`` to ``features - 2``, sorted, each about equally often."""
+    levels = max(features - 1 - least, 1)
+    return least + torch.arange(width) * levels // width
