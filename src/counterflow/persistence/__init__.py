@@ -2,7 +2,8 @@
 
 from counterflow.persistence.atomic import atomic_path, atomic_write
 from counterflow.persistence.fingerprints import fingerprint
-from counterflow.persistence.folder import FORMAT, SavedFolder, join_parts, load_folder, save_folder
+from counterflow.persistence.folder import SavedFolder, join_parts, load_folder, save_folder
+from counterflow.persistence.manifest import FORMAT
 from counterflow.persistence.plain import plain_data
 
 __all__ = [

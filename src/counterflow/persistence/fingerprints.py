@@ -85,4 +85,4 @@ def _array_pieces(array: Tensor | np.ndarray) -> Iterator[bytes | memoryview]:
         name = array.dtype.name
         raw = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<")).reshape(-1).view(np.uint8)
     yield f"{name} {tuple(array.shape)}".encode()
-    yield memoryview(raw)
+    yield raw.data

@@ -21,14 +21,11 @@ from torch import Tensor
 from counterflow import __version__
 from counterflow.core.errors import PersistenceError
 from counterflow.persistence.atomic import atomic_write
+from counterflow.persistence.manifest import FORMAT, MANIFEST, checked_hashes, damaged, read_bytes
 from counterflow.persistence.plain import plain_data
 
-__all__ = ["FORMAT", "SavedFolder", "join_parts", "load_folder", "save_folder"]
+__all__ = ["SavedFolder", "join_parts", "load_folder", "save_folder"]
 
-FORMAT = 1
-"""The version of the folder's layout that this library writes and reads."""
-
-_MANIFEST = "manifest.json"
 _SUFFIXES = {"config": ".json", "tensors": ".safetensors"}
 
 
@@ -93,7 +90,7 @@ def save_folder(
     with _cleared_on_failure(path):
         for role, content in contents.items():
             atomic_write(path / _file_name(role, hashes[role]), content)
-        atomic_write(path / _MANIFEST, _dump_json(manifest))
+        atomic_write(path / MANIFEST, _dump_json(manifest))
     _remove_except(path, hashes)
     return path
 
@@ -113,72 +110,24 @@ def load_folder(path: str | Path, kind: str) -> SavedFolder:
             written in an older or newer format.
     """
     path = Path(path)
-    hashes = _checked_manifest(path, kind)["sha256"]
+    hashes = checked_hashes(path, kind, roles=tuple(_SUFFIXES))
     config, tensors = (_read_checked(path, role, hashes[role]) for role in _SUFFIXES)
     try:
         return SavedFolder(json.loads(config), safetensors.torch.load(tensors))
     except (ValueError, SafetensorError) as error:
-        raise _damaged(path, f"its content cannot be read ({error})") from error
-
-
-def _checked_manifest(path: Path, kind: str) -> dict[str, Any]:
-    """The manifest of a folder of this kind and format, with both hashes in it."""
-    manifest = _read_manifest(path)
-    version, writer = manifest.get("format"), manifest.get("counterflow")
-    if not isinstance(version, int) or isinstance(version, bool):
-        raise _damaged(path, f"'{_MANIFEST}' names no format")
-    if version != FORMAT:
-        age, advice = ("an older", "save it again with") if version < FORMAT else ("a newer", "upgrade to")
-        raise PersistenceError(
-            f"'{path}' has {age} format ({version}) than this counterflow {__version__} reads ({FORMAT}): "
-            f"it was written by counterflow {writer}; {advice} {'this' if version < FORMAT else 'that'} version."
-        )
-    if manifest.get("kind") != kind:
-        raise PersistenceError(f"'{path}' holds a saved {manifest.get('kind')}, expected a saved {kind}.")
-    hashes = manifest.get("sha256")
-    if not isinstance(hashes, dict) or not all(isinstance(hashes.get(role), str) for role in _SUFFIXES):
-        raise _damaged(path, f"'{_MANIFEST}' does not name its files")
-    return manifest
-
-
-def _read_manifest(path: Path) -> dict[str, Any]:
-    if not path.exists():
-        raise PersistenceError(f"There is no folder '{path}': check the path, or save something there first.")
-    try:
-        manifest = json.loads(_read(path / _MANIFEST))
-    except FileNotFoundError as error:
-        raise PersistenceError(f"'{path}' is no folder saved by counterflow: it has no '{_MANIFEST}'.") from error
-    except ValueError as error:
-        raise _damaged(path, f"'{_MANIFEST}' is not whole") from error
-    if not isinstance(manifest, dict):
-        raise _damaged(path, f"'{_MANIFEST}' is not whole")
-    return manifest
+        raise damaged(path, f"its content cannot be read ({error})") from error
 
 
 def _read_checked(path: Path, role: str, expected: str) -> bytes:
     """The bytes of a file whose hash is as the manifest says."""
     name = _file_name(role, expected)
     try:
-        content = _read(path / name)
+        content = read_bytes(path / name)
     except FileNotFoundError as error:
-        raise _damaged(path, f"'{name}' is missing") from error
+        raise damaged(path, f"'{name}' is missing") from error
     if hashlib.sha256(content).hexdigest() != expected:
-        raise _damaged(path, f"'{name}' was changed or cut short after it was saved")
+        raise damaged(path, f"'{name}' was changed or cut short after it was saved")
     return content
-
-
-def _read(file: Path) -> bytes:
-    """The bytes of a file; a system that refuses (no permission, a folder in its place) says so in a sentence."""
-    try:
-        return file.read_bytes()
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise FileNotFoundError(str(file)) from error
-    except OSError as error:
-        raise PersistenceError(f"Could not read '{file}': {error.strerror}.") from error
-
-
-def _damaged(path: Path, reason: str) -> PersistenceError:
-    return PersistenceError(f"The saved folder '{path}' is damaged: {reason}. Restore it from a copy or save it again.")
 
 
 def _file_name(role: str, digest: str) -> str:

@@ -1,8 +1,9 @@
 """Training: one loop for everything that learns, and maximum likelihood for flows on it."""
 
-from counterflow.training._fit import fit, negative_log_likelihood
+from counterflow.training._fit import fit
 from counterflow.training._optimise import optimise
 from counterflow.training.batches import Augment, Batch, TensorBatches
+from counterflow.training.likelihood import negative_log_likelihood
 from counterflow.training.progress import JsonLinesLog, Logger
 from counterflow.training.report import EpochRecord, FitReport
 from counterflow.training.settings import TrainingSettings

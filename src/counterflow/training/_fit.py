@@ -1,7 +1,5 @@
 """Maximum likelihood for flows: data on the device, the one loop, and a report."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal, Protocol, runtime_checkable
 
@@ -9,18 +7,18 @@ import torch
 from torch import Tensor, nn
 
 from counterflow.core.checks import check_count
-from counterflow.core.errors import ArgumentError, DataError, ShapeError
 from counterflow.training._optimise import run_identity, run_seed, train
 from counterflow.training.batches import Array, Augment, Batch, TensorBatches
 from counterflow.training.checkpoint import Checkpoint
-from counterflow.training.data import Place, checked_rows, split_rows, with_fixed_noise
+from counterflow.training.data import checked_rows, hold_out, with_fixed_noise
+from counterflow.training.likelihood import held_out_loss, negative_log_likelihood
+from counterflow.training.place import at_work, find_place
 from counterflow.training.progress import Logger
 from counterflow.training.report import FitReport
-from counterflow.training.settings import TrainingSettings, check_choice
+from counterflow.training.settings import TrainingSettings
 
-__all__ = ["fit", "negative_log_likelihood"]
+__all__ = ["fit"]
 
-_PRECISIONS = {"float32": torch.float32, "float64": torch.float64}
 _ROWS_TO_INITIALIZE = 16384
 
 
@@ -116,87 +114,27 @@ def fit(
         progress=progress,
     )
     check_count(batch_size, "batch_size")
-    place = Place(_device(device), _dtype(precision))
+    place = find_place(device, precision)
     seed = run_seed(generator, checkpoint, resume=resume)
     rows = checked_rows(x, context, weights, raw=augment is not None, place=place)
-    rows, held = _hold_out(rows, validation, seed, raw=augment is not None, place=place)
+    rows, held = hold_out(rows, validation, seed, raw=augment is not None, place=place)
     if held is not None:
         held = with_fixed_noise(held, augment, seed, dtype=place.dtype, use="held-out noise")
     data = [x, context, weights, validation, batch_size, precision, augment is not None]
-    with _at_work(flow, place):
+    with at_work(flow, place):
         kept = Checkpoint(checkpoint, run_identity(flow, settings, data) if checkpoint is not None else "")
         _initialize(flow, rows, augment, seed, dtype=place.dtype)
         return train(
             flow,
             negative_log_likelihood,
             TensorBatches(rows, batch_size, augment=augment, dtype=place.dtype),
-            validate=None if held is None else _held_out_loss(held, 2 * batch_size),
+            validate=None if held is None else held_out_loss(held, 2 * batch_size),
             settings=settings,
             seed=seed,
             kept=kept,
             resume=resume,
             on_epoch=on_epoch,
         )
-
-
-def negative_log_likelihood(flow: nn.Module, batch: Batch) -> Tensor:
-    r"""Minus the mean log-density of some rows: :math:`-\frac1n \sum_i w_i (\log p(x_i \mid c_i) + \ell_i)`.
-
-    Args:
-        flow: ``flow(x, context)`` gives one log-density per row.
-        batch: The rows, with their weights :math:`w_i` and log-weights :math:`\ell_i` if they have any.
-
-    Returns:
-        A scalar, in nats.
-
-    Raises:
-        ShapeError: The flow does not give one number per row.
-    """
-    return _losses(flow, batch).mean()
-
-
-def _losses(flow: nn.Module, batch: Batch) -> Tensor:
-    log_density = flow(batch.x, batch.context)
-    if log_density.shape != batch.x.shape[:1]:
-        raise ShapeError(
-            f"The flow must give one log-density per row, shape ({len(batch.x)},), got {tuple(log_density.shape)}. "
-            "Its forward(x, context) must sum over all features."
-        )
-    if batch.log_weight is not None:
-        log_density = log_density + batch.log_weight
-    return -log_density if batch.weights is None else -log_density * batch.weights
-
-
-def _held_out_loss(held: Batch, chunk: int) -> Callable[[nn.Module], Tensor]:
-    """The mean loss of the held-out rows; without gradients a chunk may have twice the rows of a batch."""
-    columns = [(None,) * -(-len(held.x) // chunk) if column is None else column.split(chunk) for column in held]
-    chunks = [Batch(*parts) for parts in zip(*columns, strict=True)]
-
-    def validate(flow: nn.Module) -> Tensor:
-        return torch.stack([_losses(flow, part).sum(dtype=torch.float64) for part in chunks]).sum() / len(held.x)
-
-    return validate
-
-
-def _hold_out(
-    rows: Batch, validation: float | tuple[Array, Array | None], seed: int, *, raw: bool, place: Place
-) -> tuple[Batch, Batch | None]:
-    """The rows to train on, and those held out: some of them, or rows of the user's own."""
-    if not isinstance(validation, tuple):
-        return split_rows(rows, validation, seed)
-    held = checked_rows(*validation, None, raw=raw, place=place, prefix="validation ")
-    if not len(held.x):
-        raise DataError("validation must have at least one row, got none. Pass a share such as 0.1 instead.")
-    if held.x.shape[1:] != rows.x.shape[1:] or (held.context is None) != (rows.context is None):
-        raise ShapeError(
-            f"validation must be rows like x with context, got shapes {_shapes(held)} for rows of {_shapes(rows)}. "
-            "Pass (x, context), with None for context in an unconditional fit."
-        )
-    return split_rows(rows, 0.0, seed)[0], held
-
-
-def _shapes(rows: Batch) -> tuple[tuple[int, ...] | None, ...]:
-    return tuple(rows.x.shape), None if rows.context is None else tuple(rows.context.shape)
 
 
 @runtime_checkable
@@ -209,40 +147,6 @@ class _DataDependent(Protocol):
 def _initialize(flow: nn.Module, rows: Batch, augment: Augment | None, seed: int, *, dtype: torch.dtype) -> None:
     """Let layers that start from data see training rows (which lie in random order), once."""
     if isinstance(flow, _DataDependent):
-        first = Batch(*(None if column is None else column[:_ROWS_TO_INITIALIZE] for column in rows))
+        first = rows.each(lambda column: column[:_ROWS_TO_INITIALIZE])
         first = with_fixed_noise(first, augment, seed, dtype=dtype, use="initial noise")
         flow.initialize(first.x, first.context)
-
-
-@contextmanager
-def _at_work(flow: nn.Module, place: Place) -> Iterator[None]:
-    """Take the flow to the place where it is trained, and back home at the end."""
-    home = next((Place(p.device, p.dtype) for p in flow.parameters() if p.is_floating_point()), place)
-    _move(flow, home, place)
-    try:
-        yield
-    finally:
-        _move(flow, place, home)
-
-
-def _move(flow: nn.Module, start: Place, end: Place) -> None:
-    if start.device != end.device:
-        flow.to(end.device)
-    if start.dtype != end.dtype:
-        flow.to(end.dtype)
-
-
-def _device(device: str | torch.device) -> torch.device:
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        return torch.empty(0, device=device).device
-    except (RuntimeError, AssertionError) as error:
-        raise ArgumentError(
-            f"device must be 'auto' or a device that torch finds here, got {device!r}: {error}"
-        ) from error
-
-
-def _dtype(precision: str) -> torch.dtype:
-    check_choice(precision, tuple(_PRECISIONS), "precision")
-    return _PRECISIONS[precision]

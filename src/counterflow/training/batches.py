@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["Array", "Augment", "Batch", "TensorBatches", "augmented", "take"]
+__all__ = ["Array", "Augment", "Batch", "TensorBatches", "augmented"]
 
 Array = Tensor | np.ndarray
 """What users hand in as data."""
@@ -23,6 +23,10 @@ class Batch(NamedTuple):
     context: Tensor | None = None
     weights: Tensor | None = None
     log_weight: Tensor | None = None
+
+    def each(self, change: Callable[[Tensor], Tensor]) -> "Batch":
+        """The batch with every column that it has changed in the same way."""
+        return Batch(change(self.x), *(None if column is None else change(column) for column in self[1:]))
 
 
 class TensorBatches:
@@ -57,13 +61,8 @@ class TensorBatches:
         """Deal the batches of one epoch."""
         order = torch.randperm(len(self._rows.x), generator=generator, device=generator.device)
         for chosen in order.to(self._rows.x.device)[: self.count * self.size].split(self.size):
-            batch = take(self._rows, chosen)
+            batch = self._rows.each(lambda column, chosen=chosen: column.index_select(0, chosen))
             yield batch if self._augment is None else augmented(batch, self._augment, generator, self._dtype)
-
-
-def take(rows: Batch, chosen: Tensor) -> Batch:
-    """Some of the rows, by their positions."""
-    return Batch(*(None if column is None else column.index_select(0, chosen) for column in rows))
 
 
 def augmented(batch: Batch, augment: Augment, generator: torch.Generator, dtype: torch.dtype) -> Batch:

@@ -34,7 +34,7 @@ class Step:
     ) -> None:
         self._module = module
         self._loss = loss
-        self._model = torch.compile(module) if compile is True else module
+        self._model: Any = torch.compile(module) if compile is True else module
         self._undecided = compile == "auto"
         self._on_trial = False
         self._device = device

@@ -1,23 +1,15 @@
 """From what a user hands to ``fit`` to checked rows on the device, some of them held out."""
 
-from typing import NamedTuple
-
 import torch
 from torch import Tensor
 
 from counterflow.core.checks import check_finite
 from counterflow.core.errors import ArgumentError, DataError, ShapeError
 from counterflow.core.random import derive_seed, make_generator
-from counterflow.training.batches import Array, Augment, Batch, augmented, take
+from counterflow.training.batches import Array, Augment, Batch, augmented
+from counterflow.training.place import Place
 
-__all__ = ["Place", "checked_rows", "split_rows", "with_fixed_noise"]
-
-
-class Place(NamedTuple):
-    """Where a run computes, and in which dtype."""
-
-    device: torch.device
-    dtype: torch.dtype
+__all__ = ["checked_rows", "hold_out", "with_fixed_noise"]
 
 
 def checked_rows(
@@ -41,43 +33,44 @@ def checked_rows(
         ArgumentError: A number is not finite.
         DataError: A weight is negative, or all are zero.
     """
-    x = torch.as_tensor(x).to(place.device, None if raw else place.dtype)
-    columns = {"context": context, "weights": weights}
-    for name, column in columns.items():
-        if column is not None:
-            columns[name] = torch.as_tensor(column).to(place.device, place.dtype)
-            _check_length(columns[name], len(x), prefix + name, prefix + "x")
-            check_finite(columns[name], prefix + name)
+    points = torch.as_tensor(x).to(place.device, None if raw else place.dtype)
     if not raw:
-        check_finite(x, prefix + "x")
-    return Batch(x, columns["context"], _normalized(columns["weights"]))
+        check_finite(points, prefix + "x")
+
+    def column(values: Array | None, name: str) -> Tensor | None:
+        return None if values is None else _checked_column(values, len(points), name=prefix + name, place=place)
+
+    return Batch(points, column(context, "context"), _normalized(column(weights, "weights")))
 
 
-def split_rows(rows: Batch, share: float, seed: int) -> tuple[Batch, Batch | None]:
-    """Hold out a random share of the rows.
+def hold_out(
+    rows: Batch, validation: float | tuple[Array, Array | None], seed: int, *, raw: bool, place: Place
+) -> tuple[Batch, Batch | None]:
+    """Shuffle the rows and set some aside, or take the user's own for that.
 
     Args:
-        rows: At least two.
-        share: The share, in [0, 1); at least one row is held out if it is above 0.
+        rows: At least two checked rows.
+        validation: The share to hold out, in [0, 1), of which at least one row is made if it is above 0; or held-out
+            rows as ``(x, context)``.
         seed: The seed of the run.
+        raw: As in :func:`checked_rows`.
+        place: As in :func:`checked_rows`.
 
     Returns:
-        The rows to train on in random order, and those held out (``None`` if ``share`` is 0).
+        The rows to train on in random order, and those held out (``None`` for none).
 
     Raises:
-        ArgumentError: ``share`` is out of its range.
-        DataError: There are fewer than two rows, or none is left to train on.
+        ArgumentError: The share is out of its range.
+        DataError: There are fewer than two rows, or none is left on one side.
+        ShapeError: The user's held-out rows are not like the others.
     """
-    count = len(rows.x)
-    if not 0 <= share < 1:
-        raise ArgumentError(f"validation must be a share in [0, 1) or (x, context), got {share}. The default is 0.1.")
-    if count < 2:
-        raise DataError(f"x must have at least 2 rows, got {count}. Collect more data.")
-    held = max(1, round(count * share)) if share else 0
-    if held == count:
-        raise DataError(f"validation={share} of {count} rows leaves none to train on. Hold out a smaller share.")
-    order = torch.randperm(count, generator=make_generator(derive_seed(seed, "split"))).to(rows.x.device)
-    return take(rows, order[held:]), take(rows, order[:held]) if held else None
+    if len(rows.x) < 2:
+        raise DataError(f"x must have at least 2 rows, got {len(rows.x)}. Collect more data.")
+    own = _checked_own(rows, *validation, raw=raw, place=place) if isinstance(validation, tuple) else None
+    held = 0 if isinstance(validation, tuple) else _held_count(len(rows.x), validation)
+    order = torch.randperm(len(rows.x), generator=make_generator(derive_seed(seed, "split"))).to(rows.x.device)
+    train = rows.each(lambda column: column[order[held:]])
+    return train, rows.each(lambda column: column[order[:held]]) if held else own
 
 
 def with_fixed_noise(rows: Batch, augment: Augment | None, seed: int, *, dtype: torch.dtype, use: str) -> Batch:
@@ -87,12 +80,40 @@ def with_fixed_noise(rows: Batch, augment: Augment | None, seed: int, *, dtype: 
     return augmented(rows, augment, make_generator(derive_seed(seed, use), rows.x.device), dtype)
 
 
-def _check_length(column: Tensor, rows: int, name: str, reference: str) -> None:
+def _held_count(rows: int, share: float) -> int:
+    if not 0 <= share < 1:
+        raise ArgumentError(f"validation must be a share in [0, 1) or (x, context), got {share}. The default is 0.1.")
+    held = max(1, round(rows * share)) if share else 0
+    if held == rows:
+        raise DataError(f"validation={share} of {rows} rows leaves none to train on. Hold out a smaller share.")
+    return held
+
+
+def _checked_own(rows: Batch, x: Array, context: Array | None, *, raw: bool, place: Place) -> Batch:
+    own = checked_rows(x, context, None, raw=raw, place=place, prefix="validation ")
+    if not len(own.x):
+        raise DataError("validation must have at least one row, got none. Pass a share such as 0.1 instead.")
+    if _row_shapes(own) != _row_shapes(rows):
+        raise ShapeError(
+            f"validation must have rows of x and context of the shapes {_row_shapes(rows)}, got {_row_shapes(own)}. "
+            "Pass (x, context), with None for context in an unconditional fit."
+        )
+    return own
+
+
+def _row_shapes(rows: Batch) -> tuple[tuple[int, ...] | None, ...]:
+    return tuple(rows.x.shape[1:]), None if rows.context is None else tuple(rows.context.shape[1:])
+
+
+def _checked_column(values: Array, rows: int, *, name: str, place: Place) -> Tensor:
+    column = torch.as_tensor(values).to(place.device, place.dtype)
     if column.dim() == 0 or len(column) != rows:
         raise ShapeError(
-            f"{name} must have one entry for each of the {rows} rows of {reference}, got shape {tuple(column.shape)}. "
+            f"{name} must have one entry for each of the {rows} rows of x, got shape {tuple(column.shape)}. "
             "Pass as many rows of both."
         )
+    check_finite(column, name)
+    return column
 
 
 def _normalized(weights: Tensor | None) -> Tensor | None:
