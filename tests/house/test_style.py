@@ -1,4 +1,4 @@
-"""The style of the whole repository. (Types are checked by ``make lint``: pyright fetches itself, and tests stay at home.)"""
+"""The style of the whole repository. (`make lint` checks the types: pyright fetches itself, and tests stay at home.)"""
 
 import subprocess
 import sys
