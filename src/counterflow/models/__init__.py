@@ -1,1 +1,13 @@
-"""models."""
+"""The one room that adapts users' models: scikit-learn's are converted exactly, torch networks are borrowed.
+
+:func:`adapt` gives an :class:`AdaptedModel`, whatever came; :func:`wrap` says of a network or a function what it
+answers.
+"""
+
+from counterflow.models.adapted import AdaptedModel
+from counterflow.models.adapting import adapt
+from counterflow.models.borrowing import Loan
+from counterflow.models.fingerprints import fingerprint
+from counterflow.models.wrapping import WrappedModel, wrap
+
+__all__ = ["AdaptedModel", "Loan", "WrappedModel", "adapt", "fingerprint", "wrap"]
