@@ -12,6 +12,7 @@ LONG_FUNCTIONS: dict[str, str] = {
 
 # Public functions that take more than two positional arguments: "room.function" or "room.Class.method".
 POSITIONAL: dict[str, str] = {
+    "flows.initialize": "a flow, the rows and their context go together, as in a call of the flow",
     "metrics.interval_validity": "an interval is written as two numbers: values, low, high",
     "metrics.target_distance": "an interval is written as two numbers: values, low, high",
     "training.optimise": "module, loss and batches are what is optimized; everything else has a name",
