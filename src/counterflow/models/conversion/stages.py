@@ -122,7 +122,8 @@ class ValueCodeStage(nn.Module):
         columns = list(numbers.unbind(-1))
         for position in self.positions:
             known = self.get_buffer(f"values_{position}")
-            equal = numbers[:, position, None] == known
+            values = numbers[:, position, None]
+            equal = (values == known) | (values.isnan() & known.isnan())
             code = torch.where(equal.any(-1), equal.int().argmax(-1), len(known))
             columns[position] = code.to(numbers.dtype)
         return torch.stack(columns, dim=-1)

@@ -69,7 +69,9 @@ def encoder(step: Any, columns: Columns) -> Columns:
 
 
 def _numbers(known: np.ndarray) -> np.ndarray | None:
-    return known.astype(np.float64) if known.dtype.kind in "iufb" else None
+    """The categories as numbers, or ``None`` if one of them is something else."""
+    numbers = known.dtype.kind in "iufb" or all(isinstance(one, int | float | np.number) for one in known)
+    return known.astype(np.float64) if numbers else None
 
 
 def _ask(step: Any, labels: np.ndarray) -> np.ndarray:
