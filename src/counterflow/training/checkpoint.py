@@ -5,7 +5,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -119,7 +119,7 @@ def saved_seed(folder: str | Path | None) -> int | None:
     return load_folder(folder, _KIND).config["seed"]
 
 
-def _progress(config: dict[str, int], numbers: dict[str, Tensor]) -> Progress:
+def _progress(config: dict[str, Any], numbers: dict[str, Tensor]) -> Progress:
     losses = numbers["losses"].tolist()
     history = [EpochRecord(int(epoch), *rest) for epoch, *rest in numbers["history"].tolist()]
     best_epoch = config["best_epoch"]
