@@ -28,7 +28,7 @@ def find_codes(numbers: np.ndarray) -> list[float]:
         >>> find_codes(np.array([-9, -9, -8, -8, 0, 1, 2, 3, 4, 5, 12]))
         [-9.0, -8.0]
     """
-    values, counts = np.unique(numbers, return_counts=True)
+    values, counts = np.unique(numbers.astype(np.float64), return_counts=True)
     below = _negative_codes(values, counts)
     above = _high_codes(values[values >= 0], counts[values >= 0]) if (values >= 0).any() else []
     return [*below, *above]

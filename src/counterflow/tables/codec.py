@@ -118,10 +118,12 @@ class TableCodec:
         return table.rebuild(columns, None if rows is None else np.asarray(rows, dtype=np.int64))
 
     def _empty(self, backend: Backend) -> Any:
-        return empty_frame({column.name: column.dtype or _usual_dtype(column) for column in self.schema.columns}, backend)
+        return empty_frame(
+            {column.name: column.dtype or _usual_dtype(column) for column in self.schema.columns}, backend
+        )
 
 
-def _positions(categories: tuple[Any, ...]) -> dict[Any, int]:
+def _positions(categories: Sequence[Any]) -> dict[Any, int]:
     return {category: position for position, category in enumerate(categories)}
 
 
@@ -169,7 +171,7 @@ def _check_numbers(column: Column, numbers: np.ndarray) -> None:
     if column.lattice and column.step is None and (broken := (numbers % 1 > 0) & ~_at_atom(column, numbers)).any():
         value = numbers[broken][0]
         raise DataError(
-            f"column {column.name!r} is {column.kind.value}, but holds {value:g} ({first_row(broken)}). Round the value, "
+            f"column {column.name!r} is {column.kind}, but holds {value:g} ({first_row(broken)}). Round the value, "
             "or make the column continuous in the schema."
         )
 
@@ -185,7 +187,9 @@ def _to_values(column: Column, numbers: np.ndarray) -> list[Any] | np.ndarray:
         return numbers
     wrong = ~((numbers >= 0) & (numbers < len(column.categories)) & (numbers % 1 == 0))
     if wrong.any():
-        raise DataError(f"{numbers[wrong][0]} is no position of a category of column {column.name!r}: project it first.")
+        raise DataError(
+            f"{numbers[wrong][0]} is no position of a category of column {column.name!r}: project it first."
+        )
     categories = np.empty(len(column.categories), dtype=object)
     categories[:] = column.categories
     return categories[numbers.astype(np.int64)].tolist()

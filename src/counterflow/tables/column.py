@@ -1,7 +1,7 @@
 """One column of a table: its kind, its bounds, its atoms, and what may be done to it."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal
@@ -12,6 +12,7 @@ from counterflow.tables.hints import did_you_mean, listed
 __all__ = ["DIRECTIONS", "Atom", "Column", "Kind"]
 
 DIRECTIONS = ("any", "increase", "decrease")
+Number = int | float
 VERB_KEYS = ("increase", "decrease", "increased", "decreased")
 
 
@@ -52,7 +53,7 @@ class Atom:
         (False, True)
     """
 
-    value: float
+    value: Number
     kind: Literal["code", "inflation"] = "code"
     may_change: bool | None = None
     allowed: bool | None = None
@@ -74,7 +75,7 @@ class Atom:
         """Whether this atom is the missing value."""
         return math.isnan(self.value)
 
-    def matches(self, value: float) -> bool:
+    def matches(self, value: Number) -> bool:
         """Whether ``value`` is this atom; NaN is the missing value."""
         return value == self.value or (self.missing and math.isnan(value))
 
@@ -110,17 +111,17 @@ class Column:
     """
 
     name: str
-    kind: Kind = Kind.CONTINUOUS
+    kind: Kind | str = Kind.CONTINUOUS
     unit: str | None = field(default=None, kw_only=True)
-    lower: float | None = field(default=None, kw_only=True)
-    upper: float | None = field(default=None, kw_only=True)
-    step: float | None = field(default=None, kw_only=True)
-    categories: tuple[Any, ...] = field(default=(), kw_only=True)
-    atoms: tuple[Atom, ...] = field(default=(), kw_only=True)
+    lower: Number | None = field(default=None, kw_only=True)
+    upper: Number | None = field(default=None, kw_only=True)
+    step: Number | None = field(default=None, kw_only=True)
+    categories: Sequence[Any] = field(default=(), kw_only=True)
+    atoms: Sequence[Atom] = field(default=(), kw_only=True)
     actionable: bool = field(default=True, kw_only=True)
     protected: bool = field(default=False, kw_only=True)
     direction: Literal["any", "increase", "decrease"] = field(default="any", kw_only=True)
-    cost: float = field(default=1.0, kw_only=True)
+    cost: Number = field(default=1.0, kw_only=True)
     verb: str | Mapping[str, str] | None = field(default=None, kw_only=True)
     dtype: str | None = field(default=None, kw_only=True)
     decimals: int | None = field(default=None, kw_only=True)
@@ -161,7 +162,7 @@ class Column:
     def grid(self) -> float | None:
         """The spacing of legal values: ``step``, else 1 for counted columns, else one unit of the last decimal."""
         if self.step is not None:
-            return self.step
+            return float(self.step)
         if self.lattice:
             return 1.0
         return None if self.decimals is None else 10.0**-self.decimals
@@ -176,7 +177,7 @@ class Column:
             math.inf if self.upper is None else float(self.upper),
         )
 
-    def code_of(self, value: float) -> Atom | None:
+    def code_of(self, value: Number) -> Atom | None:
         """The atom that ``value`` is, or ``None`` if it is an ordinary number."""
         return next((atom for atom in self.atoms if atom.matches(value)), None)
 
@@ -210,11 +211,11 @@ class Column:
     def _check_labels(self) -> None:
         needs = self.kind in (Kind.CATEGORICAL, Kind.BINARY)
         if needs and not self.categories:
-            raise self._error(f"a {self.kind.value} column needs its categories.")
+            raise self._error(f"a {self.kind} column needs its categories.")
         if self.kind is Kind.BINARY and len(self.categories) != 2:
             raise self._error(f"a binary column has two categories, got {len(self.categories)}. Make it categorical.")
         if self.categories and self.kind in (Kind.CONTINUOUS, Kind.INTEGER):
-            raise self._error(f"a {self.kind.value} column has no categories. Make it categorical or ordinal.")
+            raise self._error(f"a {self.kind} column has no categories. Make it categorical or ordinal.")
         if self.labelled and (self.atoms or self.lower is not None or self.upper is not None or self.step is not None):
             raise self._error("a column of labels has no lower, upper, step or atoms.")
         if self.labelled and self.decimals is not None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,7 +24,7 @@ class _Parts:
     """The parts of an encoding while it grows, column by column; the names are those of its buffers."""
 
     dimension: int = 0
-    values: list[dict[str, float]] = field(default_factory=list)
+    values: list[dict[str, Any]] = field(default_factory=list)
     cells: list[tuple[int, int, np.ndarray, np.ndarray]] = field(default_factory=list)
     codes: list[tuple[int, int, np.ndarray, np.ndarray]] = field(default_factory=list)
     atoms: list[tuple[int, int, list[float]]] = field(default_factory=list)
@@ -60,9 +61,7 @@ def fit_encoding(schema: Schema, numbers: np.ndarray, score: np.ndarray | None =
     return {"spread": _tensor(spread), **_buffers(parts)}
 
 
-def _add_column(
-    parts: _Parts, position: int, column: Column, *, values: np.ndarray, score: np.ndarray | None
-) -> None:
+def _add_column(parts: _Parts, position: int, column: Column, *, values: np.ndarray, score: np.ndarray | None) -> None:
     first = values[0]
     if bool(((values == first) | (np.isnan(values) & np.isnan(first))).all()):
         _add_constant(parts, position, column, value=float(first))
@@ -77,8 +76,8 @@ def _add_constant(parts: _Parts, position: int, column: Column, *, value: float)
     if not column.fixed:
         shown = column.categories[int(value)] if column.labelled else value
         raise DataError(
-            f"column {column.name!r} is constant in the training rows (always {shown!r}), so nothing can be learned about "
-            f"changing it. Drop it, or carry it along with schema.with_column({column.name!r}, actionable=False)."
+            f"column {column.name!r} is constant in the training rows (always {shown!r}), so nothing can be learned "
+            f"about changing it. Drop it, or carry it along with schema.with_column({column.name!r}, actionable=False)."
         )
     parts.constants.append((position, value))
 
@@ -130,7 +129,7 @@ def _cells(index: np.ndarray, count: int, score: np.ndarray | None) -> tuple[np.
     return edges, widths
 
 
-def _measure(column: Column, values: np.ndarray) -> dict[str, float]:
+def _measure(column: Column, values: np.ndarray) -> dict[str, Any]:
     """Standardization of the numbers of a column; through asinh if the tails are heavy."""
     step = (column.grid or 1.0) if column.lattice else 0.0
     lower, upper = _number_bounds(column)
@@ -179,7 +178,7 @@ def _spread(column: Column, values: np.ndarray) -> float:
     return float(numbers.std()) or 1.0 if numbers.size else 1.0
 
 
-def _tensor(values: Sequence[float], dtype: torch.dtype = torch.float64) -> Tensor:
+def _tensor(values: Sequence[Any], dtype: torch.dtype = torch.float64) -> Tensor:
     return torch.tensor(list(values), dtype=dtype)
 
 

@@ -20,9 +20,11 @@ __all__ = [
     "arrow_array",
     "backend_of",
     "empty_frame",
+    "frame_of",
     "missing_row",
     "open_frame",
     "read_table",
+    "row_labels",
     "series_numbers",
     "to_arrow",
     "write_table",
@@ -202,7 +204,9 @@ def _stripped(table: pa.Table) -> pa.Table:
 
     for position, part in enumerate(table.schema):
         if pa.types.is_string(part.type):
-            table = table.set_column(position, part, compute.utf8_trim_whitespace(table.column(position)))
+            table = table.set_column(
+                position, part, compute.call_function("utf8_trim_whitespace", [table.column(position)])
+            )
     return table
 
 
@@ -251,3 +255,45 @@ def _write_parquet(table: pa.Table, path: Path) -> None:
 def _write_json(table: pa.Table, path: Path) -> None:
     rows = [{key: None if value != value else value for key, value in row.items()} for row in table.to_pylist()]
     path.write_text(json.dumps(rows, ensure_ascii=False, indent=1, default=str), encoding="utf-8")
+
+
+def frame_of(columns: Mapping[str, list[Any]], backend: Backend) -> Any:
+    """Make a frame from columns of plain values; where a frame cannot mix types in a column, all of it is text.
+
+    Args:
+        columns: The values by name.
+        backend: The kind of frame.
+
+    Returns:
+        The frame; for numpy a two-dimensional array of objects.
+
+    Example:
+        >>> frame_of({"from": [5, "own"], "difference": [-2.0, float("nan")]}, "pyarrow").column("from").to_pylist()
+        ['5', 'own']
+    """
+    if backend == "numpy":
+        array = np.empty((len(next(iter(columns.values()))), len(columns)), dtype=object)
+        for place, values in enumerate(columns.values()):
+            array[:, place] = values
+        return array
+    if backend != "pandas":
+        columns = {name: [str(v) for v in values] if _mixed(values) else values for name, values in columns.items()}
+    return nw.DataFrame.from_dict(columns, backend=backend).to_native()
+
+
+def _mixed(values: list[Any]) -> bool:
+    """Whether values are of several types (whole and broken numbers are one)."""
+    kinds = {float if isinstance(v, int) and not isinstance(v, bool) else type(v) for v in values if v is not None}
+    return len(kinds) > 1
+
+
+def row_labels(frame: Any) -> list[Any]:
+    """What the rows of a frame are called: the index of a pandas frame, else their positions.
+
+    Example:
+        >>> row_labels(np.zeros((2, 1)))
+        [0, 1]
+    """
+    if backend_of(frame) == "pandas":
+        return frame.index.tolist()
+    return list(range(frame.num_rows if backend_of(frame) == "pyarrow" else len(frame)))

@@ -48,11 +48,13 @@ class Grid(nn.Module):
 
     def ceil(self, numbers: Float[Tensor, "*batch columns"]) -> Float[Tensor, "*batch columns"]:
         """Round up to a legal value; a number within a billionth of a step of one is that one."""
-        return self._on_grid(numbers, torch.ceil(self._steps(numbers) - 1e-9), numbers)
+        up = self._on_grid(numbers, torch.ceil(self._steps(numbers) - 1e-9), numbers)
+        return self._inward(up, towards=torch.inf)
 
     def floor(self, numbers: Float[Tensor, "*batch columns"]) -> Float[Tensor, "*batch columns"]:
         """Round down to a legal value; a number within a billionth of a step of one is that one."""
-        return self._on_grid(numbers, torch.floor(self._steps(numbers) + 1e-9), numbers)
+        down = self._on_grid(numbers, torch.floor(self._steps(numbers) + 1e-9), numbers)
+        return self._inward(down, towards=-torch.inf)
 
     def _steps(self, numbers: Tensor) -> Tensor:
         return numbers * self.denominator.to(numbers.dtype) / self.numerator.to(numbers.dtype).clamp(min=1.0)
@@ -60,6 +62,13 @@ class Grid(nn.Module):
     def _on_grid(self, numbers: Tensor, steps: Tensor, otherwise: Tensor) -> Tensor:
         rounded = steps * self.numerator.to(numbers.dtype) / self.denominator.to(numbers.dtype)
         return torch.where(self.numerator > 0, rounded, otherwise)
+
+    def _inward(self, numbers: Tensor, *, towards: float) -> Tensor:
+        """A bound as float32 can hold it, not rounded outward."""
+        stored = numbers.to(torch.float32)
+        outside = (stored.to(numbers.dtype) < numbers) if towards > 0 else (stored.to(numbers.dtype) > numbers)
+        inward = torch.where(outside, torch.nextafter(stored, torch.full_like(stored, towards)), stored)
+        return torch.where(self.single, inward.to(numbers.dtype), numbers)
 
     def _store(self, numbers: Tensor) -> Tensor:
         return torch.where(self.single, numbers.to(torch.float32).to(numbers.dtype), numbers)

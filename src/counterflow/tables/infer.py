@@ -15,7 +15,7 @@ from counterflow.tables.table import Table
 
 __all__ = ["infer_schema"]
 
-Codes = Sequence[float] | Mapping[str, Sequence[float]] | None
+Codes = Sequence[int | float] | Mapping[str, Sequence[int | float]] | None
 PAIRS = ({0.0, 1.0}, {1.0, 2.0}, {-1.0, 1.0})
 MANY_CLASSES = 20
 MANY_CATEGORIES = 50
@@ -35,9 +35,9 @@ def infer_schema(
 
     Text, true/false and categoricals are categorical (binary with two categories; ordered categoricals of pandas are
     ordinal). Numbers that take two values 0/1, 1/2 or -1/1 are binary; whole numbers are integer, also in a float
-    column; the rest is continuous. ``lower`` and ``upper`` are the smallest and largest ordinary value, ``decimals`` as
-    many as the values have. Atoms: see :func:`find_codes` and :func:`find_inflation`. A first column without a name that
-    counts the rows is no feature. Nothing is guessed to be protected: name it.
+    column; the rest is continuous. ``lower`` and ``upper`` are the smallest and largest ordinary value, ``decimals``
+    as many as the values have. Atoms: see :func:`find_codes` and :func:`find_inflation`. A first column without a name
+    that counts the rows is no feature. Nothing is guessed to be protected: name it.
 
     Args:
         frame: A frame of any kind.
@@ -57,7 +57,7 @@ def infer_schema(
 
     Example:
         >>> schema = infer_schema(np.array([[0.25, 3.0], [1.5, 7.0], [2.0, 9.0]]))
-        >>> [column.kind.value for column in schema.columns], schema["x0"].decimals
+        >>> [str(column.kind) for column in schema.columns], schema["x0"].decimals
         (['continuous', 'integer'], 2)
     """
     table = Table(frame)
@@ -89,8 +89,8 @@ def _column(table: Table, name: str, codes: Codes, missing: str) -> Column:
     dtype = table.dtype(name)
     if dtype in ("Datetime", "Date", "Time", "Duration", "List", "Struct", "Array", "Binary"):
         raise DataError(
-            f"column {name!r} is of type {dtype}, which is no feature. Turn it into numbers (such as days since a date), "
-            "drop it, or name it in ignore=."
+            f"column {name!r} is of type {dtype}, which is no feature. Turn it into numbers (such as days since a "
+            "date), drop it, or name it in ignore=."
         )
     if dtype in ("String", "Boolean", "Categorical", "Enum"):
         return _labelled(table, name, missing)
@@ -126,8 +126,8 @@ def _sorted(values: set[Any]) -> list[Any]:
 def _refuse_missing(name: str, count: int, missing: str) -> None:
     if count and missing == "error":
         raise DataError(
-            f"column {name!r} has {count} missing values. Fill them, or say what they are: missing='atom' (a value of its "
-            "own) or missing='drop' (leave such rows out of training)."
+            f"column {name!r} has {count} missing values. Fill them, or say what they are: missing='atom' (a value of "
+            "its own) or missing='drop' (leave such rows out of training)."
         )
 
 
@@ -186,7 +186,7 @@ def _on_a_line(name: str, numbers: np.ndarray, dtype: str, codes: tuple[Atom, ..
     )
 
 
-def _shortest(value: float, *, whole: bool) -> float:
+def _shortest(value: float, *, whole: bool) -> int | float:
     return int(value) if whole else float(value)
 
 

@@ -40,9 +40,9 @@ class Schema:
         'increase'
     """
 
-    columns: tuple[Column, ...]
+    columns: Sequence[Column]
     target: str | None = field(default=None, kw_only=True)
-    classes: tuple[Any, ...] = field(default=(), kw_only=True)
+    classes: Sequence[Any] = field(default=(), kw_only=True)
     missing: Literal["error", "atom", "drop"] = field(default="error", kw_only=True)
 
     def __post_init__(self) -> None:
@@ -121,7 +121,7 @@ class Schema:
         frame: Any,
         target: str | None = None,
         *,
-        codes: Sequence[float] | Mapping[str, Sequence[float]] | None = None,
+        codes: Sequence[int | float] | Mapping[str, Sequence[int | float]] | None = None,
         protected: Sequence[str] = (),
         ignore: Sequence[str] = (),
         missing: Literal["error", "atom", "drop"] = "error",

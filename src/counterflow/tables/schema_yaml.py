@@ -61,7 +61,7 @@ def schema_to_dict(schema: Schema) -> dict[str, Any]:
 
 
 def _column_to_dict(column: Column) -> dict[str, Any]:
-    data: dict[str, Any] = {"kind": column.kind.value}
+    data: dict[str, Any] = {"kind": str(column.kind)}
     for entry in fields(Column):
         value = getattr(column, entry.name)
         if entry.name in ("name", "kind") or value == (None if entry.default is MISSING else entry.default):
@@ -145,7 +145,8 @@ def _atom_from_dict(name: str, atom: Any) -> Atom:
     value = float("nan") if atom.get("value") == "missing" else atom.get("value")
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise SchemaError(f"an atom of column {name!r} needs a number or 'missing' as its value, got {value!r}.")
-    return Atom(**{**atom, "value": float(value)})
+    settings: dict[str, Any] = {**atom, "value": float(value)}
+    return Atom(**settings)
 
 
 def _check_keys(data: Any, known: tuple[str, ...], owner: str) -> None:
@@ -207,7 +208,7 @@ def read_yaml(path: str | Path) -> Schema:
         SchemaError: The file is missing or no YAML, or holds no schema; the sentence names the file.
     """
     try:
-        return schema_from_dict(yaml.load(Path(path).read_text(encoding="utf-8"), Loader=_StrictLoader))  # noqa: S506
+        return schema_from_dict(yaml.load(Path(path).read_text(encoding="utf-8"), Loader=_StrictLoader))
     except FileNotFoundError:
         raise SchemaError(f"there is no schema file {str(path)!r}. Write one with schema.to_yaml.") from None
     except (OSError, UnicodeDecodeError) as error:
