@@ -1,1 +1,27 @@
-"""counterfactuals."""
+"""Counterfactual explanations: the question, the search, the judge, and the answer."""
+
+from counterflow.counterfactuals.answer import AnswerIndex, CounterfactualAnswer
+from counterflow.counterfactuals.background import Background, learn_background
+from counterflow.counterfactuals.density import ClassDensity
+from counterflow.counterfactuals.explaining import Method, Question, explain
+from counterflow.counterfactuals.ppcef import PPCEF
+from counterflow.counterfactuals.search import SearchSettings, search
+from counterflow.counterfactuals.task import Goal, Task
+from counterflow.counterfactuals.witness import WitnessReport
+
+__all__ = [
+    "PPCEF",
+    "AnswerIndex",
+    "Background",
+    "ClassDensity",
+    "CounterfactualAnswer",
+    "Goal",
+    "Method",
+    "Question",
+    "SearchSettings",
+    "Task",
+    "WitnessReport",
+    "explain",
+    "learn_background",
+    "search",
+]

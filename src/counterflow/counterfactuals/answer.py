@@ -1,0 +1,257 @@
+"""What an explainer returns: rows, what became of each, and everything needed to check it."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from counterflow.core.errors import PersistenceError
+from counterflow.core.outcomes import RowStatus
+from counterflow.counterfactuals.evidence import Evidence
+from counterflow.counterfactuals.wording import changes_of_row, sentence_of_row
+from counterflow.counterfactuals.witness import WitnessReport
+from counterflow.metrics import evaluate
+from counterflow.persistence import atomic_write
+from counterflow.tables import Backend, Schema, TableCodec, backend_of
+from counterflow.tables.frames import frame_of
+
+__all__ = ["AnswerIndex", "CounterfactualAnswer"]
+
+FORMAT = 1
+_ARRAYS = (
+    "valid",
+    "plausible",
+    "plausibility",
+    "log_density",
+    "distance",
+    "witness",
+    "witness_plausibility",
+    "probability",
+    "factual_probability",
+)
+
+
+class AnswerIndex(NamedTuple):
+    """Where each answer comes from: the position of its factual, the factual's label in its frame, and its rank."""
+
+    factual: Int[np.ndarray, " answers"]
+    label: list[Any]
+    rank: Int[np.ndarray, " answers"]
+
+
+@dataclass(frozen=True, eq=False)
+class CounterfactualAnswer:
+    """Counterfactuals for some rows: ``count`` answers for each factual, in input order.
+
+    ``valid``, ``plausible`` and ``witness`` speak of exactly the row in ``frame``, judged by the user's own model after
+    rounding and decoding. What the model would decide is all that is said: no cause, no promise, no legal notice.
+
+    Args:
+        schema: The columns.
+        numbers: The answers as numbers, ``(answers, columns)``, in the codec's form.
+        factual_numbers: The factual of each answer, in the same form.
+        frame: The answers as a frame of the user's kind.
+        factuals: The rows that were asked about, as they came.
+        index: Factual, label and rank of each answer.
+        status: How each ended; ``status[i].sentence`` says it in words.
+        desired: The class asked for each answer.
+        predicted: What the model decides for each answer.
+        valid: Whether that is as desired.
+        plausibility: Conformal p-value of each answer's log-density among held-out real rows of the desired class.
+        plausible: Whether it reaches ``min_plausibility``.
+        witness: Whether a flow of another family, trained on disjoint rows and unseen by the search, agrees.
+        witness_plausibility: The p-value under that flow.
+        log_density: Natural log-density under the desired class in the data's own units (a probability in discrete
+            columns), the lowest of the search's flows.
+        distance: The cost-weighted length of the change in standardized units.
+        probability: Of the desired class for the answer; ``nan`` where the model has none.
+        factual_probability: The same for the factual.
+        kept: Whether every rule is kept, by an independent check.
+        witness_report: How good a judge the witness is.
+        evidence: What pictures need.
+        settings: The question, as plain data.
+        provenance: Hashes of model, data, schema and settings, the seed, and versions.
+        seconds: How long the answers took.
+    """
+
+    schema: Schema
+    numbers: Float[np.ndarray, "answers columns"] = field(repr=False)
+    factual_numbers: Float[np.ndarray, "answers columns"] = field(repr=False)
+    frame: Any = field(repr=False)
+    factuals: Any = field(repr=False)
+    index: AnswerIndex = field(repr=False)
+    status: tuple[RowStatus, ...] = field(repr=False)
+    desired: list[Any] = field(repr=False)
+    predicted: list[Any] = field(repr=False)
+    valid: Bool[np.ndarray, " answers"] = field(repr=False)
+    plausibility: Float[np.ndarray, " answers"] = field(repr=False)
+    plausible: Bool[np.ndarray, " answers"] = field(repr=False)
+    witness: Bool[np.ndarray, " answers"] = field(repr=False)
+    witness_plausibility: Float[np.ndarray, " answers"] = field(repr=False)
+    log_density: Float[np.ndarray, " answers"] = field(repr=False)
+    distance: Float[np.ndarray, " answers"] = field(repr=False)
+    probability: Float[np.ndarray, " answers"] = field(repr=False)
+    factual_probability: Float[np.ndarray, " answers"] = field(repr=False)
+    kept: Bool[np.ndarray, " answers"] = field(repr=False)
+    witness_report: WitnessReport = field(repr=False)
+    evidence: Evidence = field(repr=False)
+    settings: dict[str, Any] = field(repr=False)
+    provenance: dict[str, Any] = field(repr=False)
+    seconds: float = field(repr=False)
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    @property
+    def answered(self) -> Bool[np.ndarray, " answers"]:
+        """The rows that there was something to search for: all but those that were as desired already."""
+        return np.array([status is not RowStatus.ALREADY_DESIRED for status in self.status], dtype=np.bool_)
+
+    def changes(self) -> Any:
+        """One row for each changed value: factual, rank, feature, from, to, difference; a frame of the user's kind.
+
+        ``difference`` is NaN for categories and for values that leave or reach a special code.
+        """
+        rows = [
+            (int(self.index.factual[i]), int(self.index.rank[i]), *change)
+            for i in range(len(self))
+            for change in changes_of_row(self.schema, self.factual_numbers[i], self.numbers[i])
+        ]
+        names = ("factual", "rank", "feature", "from", "to", "difference")
+        columns = {name: [row[place] for row in rows] for place, name in enumerate(names)}
+        return frame_of(columns, backend_of(self.frame))
+
+    def sentences(self) -> list[str]:
+        """One sentence for each answer, claiming only what is so."""
+        return [
+            sentence_of_row(self.schema, self.factual_numbers[i], self.numbers[i], self.desired[i], self.status[i])
+            for i in range(len(self))
+        ]
+
+    def metrics(self) -> dict[str, float | int | bool | str]:
+        """The metrics of the answers (rows already as desired left out), the witness share first."""
+        asked = self.answered
+        return evaluate(
+            witness=self.witness[asked],
+            witness_informative=self.witness_report.informative,
+            valid=self.valid[asked],
+            plausible=self.plausible[asked],
+            kept=self.kept[asked],
+            group=np.unique(self.index.factual[asked], return_inverse=True)[1],
+            factual_count=len(np.unique(self.index.factual[asked])),
+            factuals=self.factual_numbers[asked],
+            counterfactuals=self.numbers[asked],
+            categorical=np.array([not column.numeric for column in self.schema.columns]),
+            scale=self.evidence.scale,
+            log_density=self.log_density[asked],
+            log_density_space="natural log, data units, probability in discrete columns",
+            seconds=self.seconds,
+        )
+
+    def to_json(self, path: str | Path) -> Path:
+        """Write everything to one file, all or nothing; it holds the rows that were asked about.
+
+        Raises:
+            PersistenceError: The file could not be written; what was there before is unchanged.
+        """
+        data = {
+            "format": FORMAT,
+            "kind": "counterfactual answer",
+            "schema": self.schema.to_dict(),
+            "backend": backend_of(self.frame),
+            "numbers": _plain_rows(self.numbers),
+            "factual_numbers": _plain_rows(self.factual_numbers),
+            "index": {"factual": self.index.factual.tolist(), "label": _labels(self.index.label), "rank": self.index.rank.tolist()},
+            "status": [status.value for status in self.status],
+            "desired": _labels(self.desired),
+            "predicted": _labels(self.predicted),
+            "kept": self.kept.tolist(),
+            **{name: _plain_numbers(getattr(self, name)) for name in _ARRAYS},
+            "witness_report": self.witness_report.to_dict(),
+            "evidence": self.evidence.to_dict(),
+            "settings": self.settings,
+            "provenance": self.provenance,
+            "seconds": self.seconds,
+        }
+        atomic_write(path, json.dumps(data, ensure_ascii=False, allow_nan=False) + "\n")
+        return Path(path)
+
+    @classmethod
+    def from_json(cls, path: str | Path) -> "CounterfactualAnswer":
+        """Read what :meth:`to_json` wrote. Frames come back with the columns of the schema alone.
+
+        Raises:
+            PersistenceError: The file is missing, damaged, of another kind or of another version.
+        """
+        data = _read(Path(path))
+        schema = Schema.from_dict(data["schema"])
+        codec = TableCodec(schema)
+        numbers, factual_numbers = (_rows(data[name], len(schema)) for name in ("numbers", "factual_numbers"))
+        backend: Backend = data["backend"]
+        index = AnswerIndex(np.array(data["index"]["factual"], dtype=np.int64), data["index"]["label"], np.array(data["index"]["rank"], dtype=np.int64))
+        _, firsts = np.unique(index.factual, return_index=True)
+        return cls(
+            schema=schema,
+            numbers=numbers,
+            factual_numbers=factual_numbers,
+            frame=codec.to_frame(numbers, backend=backend),
+            factuals=codec.to_frame(factual_numbers[firsts], backend=backend),
+            index=index,
+            status=tuple(RowStatus(value) for value in data["status"]),
+            desired=data["desired"],
+            predicted=data["predicted"],
+            kept=np.array(data["kept"], dtype=np.bool_),
+            **{name: _array(data[name]) for name in _ARRAYS},
+            witness_report=WitnessReport.from_dict(data["witness_report"]),
+            evidence=Evidence.from_dict(data["evidence"]),
+            settings=data["settings"],
+            provenance=data["provenance"],
+            seconds=data["seconds"],
+        )
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise PersistenceError(f"there is no file '{path}'. Check the path.") from error
+    except (ValueError, OSError) as error:
+        raise PersistenceError(f"'{path}' is damaged or no saved answer: it cannot be read as JSON.") from error
+    if not isinstance(data, dict) or data.get("kind") != "counterfactual answer":
+        raise PersistenceError(f"'{path}' holds no counterfactual answer: expected a file that to_json wrote.")
+    if data.get("format") != FORMAT:
+        raise PersistenceError(
+            f"'{path}' has format {data.get('format')}, this version reads {FORMAT}: explain the rows again."
+        )
+    return data
+
+
+def _plain_numbers(values: np.ndarray) -> list[Any]:
+    """Numbers for JSON: NaN and infinities as text, as JSON has none."""
+    if values.dtype == np.bool_:
+        return values.tolist()
+    return [value if np.isfinite(value) else str(value) for value in values.tolist()]
+
+
+def _plain_rows(rows: np.ndarray) -> list[list[Any]]:
+    return [_plain_numbers(row) for row in rows]
+
+
+def _array(values: Sequence[Any]) -> np.ndarray:
+    if values and isinstance(values[0], bool):
+        return np.array(values, dtype=np.bool_)
+    return np.array([float(value) for value in values], dtype=np.float64)
+
+
+def _rows(rows: Sequence[Sequence[Any]], columns: int) -> np.ndarray:
+    return np.array([[float(value) for value in row] for row in rows], dtype=np.float64).reshape(-1, columns)
+
+
+def _labels(values: Sequence[Any]) -> list[Any]:
+    """Labels for JSON: plain values as they are, anything else as text."""
+    plain = (value.item() if isinstance(value, np.generic) else value for value in values)
+    return [value if isinstance(value, str | int | float | bool | None) else str(value) for value in plain]

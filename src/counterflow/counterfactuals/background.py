@@ -1,0 +1,193 @@
+"""What an explainer learns from a table once: two densities, their thresholds, and plausible made-up rows."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from counterflow.core.random import derive_seed, make_generator
+from counterflow.counterfactuals.copies import RowHashes
+from counterflow.counterfactuals.density import ClassDensity
+from counterflow.counterfactuals.families import FlowPlan, plan_search_flows, plan_witness
+from counterflow.counterfactuals.splits import assign_roles
+from counterflow.counterfactuals.witness import WitnessReport, examine_witness
+from counterflow.persistence import SavedFolder
+from counterflow.tables import FlowEncoding, Schema
+from counterflow.training import FitReport, fit
+
+__all__ = ["Background", "Telling", "learn_background"]
+
+Telling = Callable[[str], None]
+"""Called with a sentence when a new part of the work begins."""
+
+_POOL = 2000
+_EPOCHS = {"maf": 60, "realnvp": 45, "spline_autoregressive": 25}
+_SMALL_TABLE_EPOCHS = 300
+_RATES = {"maf": 5e-3, "realnvp": 3e-3, "spline_autoregressive": 5e-3}
+
+
+@dataclass(frozen=True)
+class Background:
+    """Everything learned from the training table; it holds no row of it.
+
+    Args:
+        schema: The columns.
+        search: The density that searches use.
+        witness: The density that judges them.
+        plans: How the search's flows were built; the last plan is the witness's.
+        pool: For each class, rows that the search's flows made up.
+        copies: The hashes of the training rows.
+        report: How good a judge the witness is.
+    """
+
+    schema: Schema
+    search: ClassDensity
+    witness: ClassDensity
+    plans: tuple[FlowPlan, ...]
+    pool: tuple[Float[Tensor, "_ columns"], ...]
+    copies: RowHashes
+    report: WitnessReport
+
+    @property
+    def scale(self) -> Float[Tensor, " columns"]:
+        """The standardized unit of each column."""
+        return self.search.encoding.distance_scale
+
+    def to_parts(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        """Plain settings and tensors for a saved folder."""
+        tensors = {"copies": self.copies.hashes}
+        for name, density in (("search", self.search), ("witness", self.witness)):
+            tensors |= {f"{name}.flows.{key}": value for key, value in density.flows.state_dict().items()}
+            tensors |= {f"{name}.encoding.{key}": value for key, value in density.encoding.state_dict().items()}
+            tensors |= {f"{name}.calibration.{k}": torch.from_numpy(v) for k, v in enumerate(density.calibration)}
+        tensors |= {f"pool.{k}": rows for k, rows in enumerate(self.pool)}
+        config = {
+            "schema": self.schema.to_dict(),
+            "classes": self.search.classes,
+            "plans": [plan.to_dict() for plan in self.plans],
+            "report": self.report.to_dict(),
+        }
+        return config, tensors
+
+    @classmethod
+    def from_parts(cls, config: Mapping[str, Any], folder: SavedFolder) -> "Background":
+        """Build it again from what :meth:`to_parts` gave."""
+        schema = Schema.from_dict(config["schema"])
+        plans = tuple(FlowPlan.from_dict(plan) for plan in config["plans"])
+        classes = config["classes"]
+        return cls(
+            schema=schema,
+            search=_restore(schema, plans[:-1], folder, "search", classes),
+            witness=_restore(schema, plans[-1:], folder, "witness", classes),
+            plans=plans,
+            pool=tuple(folder.tensors[f"pool.{k}"] for k in range(classes)),
+            copies=RowHashes(folder.tensors["copies"]),
+            report=WitnessReport.from_dict(config["report"]),
+        )
+
+
+def learn_background(
+    schema: Schema,
+    numbers: Float[np.ndarray, "rows columns"],
+    labels: Int[np.ndarray, " rows"],
+    *,
+    classes: int,
+    seed: int,
+    tell: Telling | None = None,
+    progress: bool = False,
+) -> Background:
+    """Train the search's flows and the witness on disjoint rows, calibrate both, and examine the witness.
+
+    Args:
+        schema: The columns.
+        numbers: The table, as the codec gives it.
+        labels: The class of each row, from 0.
+        classes: How many classes there are.
+        seed: Where all randomness comes from.
+        tell: Told what is being done.
+        progress: Show progress bars.
+
+    Returns:
+        The background.
+
+    Raises:
+        DataError: A class has too few rows, or a column that could be changed is constant.
+    """
+    tell = tell or _silent
+    roles = assign_roles(labels, seed=derive_seed(seed, "roles"))
+    rows, classed = torch.from_numpy(numbers), torch.from_numpy(labels)
+    plans = (
+        *plan_search_flows(len(roles.search), derive_seed(seed, "search") % 2**31),
+        plan_witness(len(roles.witness), derive_seed(seed, "witness") % 2**31),
+    )
+    densities = []
+    for name, part, calibration, own in (
+        ("search", roles.search, roles.search_calibration, plans[:-1]),
+        ("witness", roles.witness, roles.witness_calibration, plans[-1:]),
+    ):
+        tell(f"Training the {name}'s density on {len(part):,} rows.")
+        encoding = FlowEncoding.fit(schema, numbers[part], score=labels[part].astype(np.float64))
+        flows = [_train(plan, encoding, rows[part], classed[part], classes, progress=progress) for plan in own]
+        density = ClassDensity(encoding, flows, classes=classes)
+        density.calibrate(rows[calibration], classed[calibration])
+        densities.append(density)
+    search, witness = densities
+    tell("Examining the witness and drawing plausible rows.")
+    report = examine_witness(witness, search, rows, classed, roles=roles, seed=derive_seed(seed, "permuted"))
+    pool = tuple(_draw(search, label, derive_seed(seed, "pool", str(label))) for label in range(classes))
+    return Background(schema, search, witness, plans, pool, RowHashes.of(rows), report)
+
+
+def _train(
+    plan: FlowPlan, encoding: FlowEncoding, numbers: Tensor, labels: Tensor, classes: int, *, progress: bool
+) -> nn.Module:
+    """Fit one class-conditional flow with fresh dequantization noise every batch."""
+    flow = plan.build(encoding.dimension, classes)
+    small = len(numbers) < 1000
+    _: FitReport = fit(
+        flow,
+        numbers,
+        context=nn.functional.one_hot(labels, classes).float(),
+        validation=0.15 if small else 0.1,
+        max_epochs=_SMALL_TABLE_EPOCHS if small else _EPOCHS[plan.family],
+        patience=25 if small else 10,
+        batch_size=32 if small else 256,
+        learning_rate=1e-3 if small else _RATES[plan.family],
+        schedule="constant" if small else "cosine",
+        weight_decay=0.1 if small else 0.0,
+        generator=make_generator(plan.seed),
+        augment=encoding.dequantize,
+        progress=progress,
+    )
+    return flow
+
+
+def _draw(density: ClassDensity, label: int, seed: int) -> Tensor:
+    """Rows that the last of the search's flows makes up for a class, the less plausible half left out."""
+    context = torch.zeros(density.classes, dtype=torch.float64)
+    context[label] = 1.0
+    flow = density.flows[-1]
+    points = flow.sample(_POOL, context[None], generator=make_generator(seed))[:, 0]
+    numbers = density.encoding.decode(points)
+    labels = torch.full((len(numbers),), label)
+    plausibility = density.plausibility(density.log_density(numbers, labels), labels)
+    return numbers[torch.from_numpy(plausibility >= 0.5)]
+
+
+def _restore(
+    schema: Schema, plans: tuple[FlowPlan, ...], folder: SavedFolder, name: str, classes: int
+) -> ClassDensity:
+    encoding = FlowEncoding(schema, folder.part(f"{name}.encoding"))
+    flows = nn.ModuleList(plan.build(encoding.dimension, classes).double() for plan in plans)
+    flows.load_state_dict(folder.part(f"{name}.flows"))
+    density = ClassDensity(encoding, list(flows), classes=classes)
+    density.calibration = [folder.tensors[f"{name}.calibration.{k}"].numpy() for k in range(classes)]
+    return density
+
+
+def _silent(sentence: str) -> None:
+    """Tell nobody."""

@@ -1,0 +1,298 @@
+"""From a question about rows to an answer: search, then judge exactly what is returned."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from counterflow.core.errors import ArgumentError
+from counterflow.core.outcomes import RowStatus
+from counterflow.counterfactuals.answer import AnswerIndex, CounterfactualAnswer
+from counterflow.counterfactuals.background import Background
+from counterflow.counterfactuals.diversity import lock_for_next_rank
+from counterflow.counterfactuals.evidence import Evidence
+from counterflow.counterfactuals.search import Deadline
+from counterflow.counterfactuals.task import Goal, Task
+from counterflow.models import AdaptedModel
+from counterflow.tables import Constraints, Rules, TableCodec
+from counterflow.tables.frames import row_labels
+
+__all__ = ["Method", "Question", "explain"]
+
+_ROWS_AT_ONCE = 1024
+_MAP_ROWS = 400
+
+
+class Method(Protocol):
+    """What a counterfactual method is: a frozen config that finds legal rows for a task."""
+
+    @property
+    def norm(self) -> float:
+        """The exponent of the distance, unless the question names one."""
+        ...
+
+    def find(self, task: Task) -> Float[Tensor, "rows columns"]:
+        """The best legal row for each row of the task; the factual itself where there is none."""
+        ...
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked of every row.
+
+    Args:
+        desired: For each row, the class that the model shall decide.
+        probability: The range in which that class's probability shall lie; ``None`` for the model's own decision.
+        count: How many answers each row gets.
+        constraints: What may not change, beyond the schema.
+        min_plausibility: The conformal p-value an answer must reach, in [0, 1).
+        norm: The exponent of the distance; ``None`` for the method's own.
+        deadline: Seconds for the whole call; ``None`` for no limit.
+        allow_training_rows: Whether an answer may equal a training row.
+
+    Raises:
+        ArgumentError: A setting is outside its range.
+    """
+
+    desired: Sequence[Any]
+    probability: tuple[float, float] | None = None
+    count: int = 1
+    constraints: Constraints | None = None
+    min_plausibility: float = 0.1
+    norm: float | None = None
+    deadline: float | None = None
+    allow_training_rows: bool = False
+
+    def __post_init__(self) -> None:
+        if self.count < 1:
+            raise ArgumentError(f"count must be at least 1, got {self.count}.")
+        if not 0 <= self.min_plausibility < 1:
+            raise ArgumentError(f"min_plausibility must lie in [0, 1), got {self.min_plausibility}.")
+        if self.norm is not None and not self.norm > 0:
+            raise ArgumentError(f"norm must be above 0, got {self.norm}.")
+        if self.probability is not None:
+            low, high = self.probability
+            if not 0 <= low < high <= 1:
+                raise ArgumentError(
+                    f"probability must be (low, high) with 0 <= low < high <= 1, got ({low}, {high})."
+                )
+
+
+class _Batch:
+    """The rows of one question, compiled: numbers, goals, rules, and the answers so far."""
+
+    def __init__(
+        self, question: Question, method: Method, background: Background, model: AdaptedModel, frame: Any
+    ) -> None:
+        self.question = question
+        self.background = background
+        self.model = model
+        self.frame = frame
+        self.codec = TableCodec(background.schema)
+        self.numbers = torch.from_numpy(self.codec.to_numbers(frame))
+        target = torch.tensor([model.class_index(label) for label in question.desired])
+        self.goal = Goal.of(target, question.probability)
+        self.rules = Rules.compile(background.schema, question.constraints, self.numbers)
+        self.task = Task(
+            factuals=self.numbers,
+            goal=self.goal,
+            rules=self.rules,
+            model=model,
+            density=background.search,
+            pool=background.pool,
+            copies=None if question.allow_training_rows else background.copies,
+            scale=background.scale,
+            cost=torch.tensor([column.cost for column in background.schema.columns], dtype=torch.float64),
+            min_plausibility=question.min_plausibility,
+            norm=method.norm if question.norm is None else question.norm,
+            deadline=Deadline(question.deadline),
+        )
+        self.factual_met, self.factual_probability, _ = self.judge(self.numbers, np.arange(len(self.numbers)))
+
+    def judge(
+        self, numbers: Tensor, rows: Int[np.ndarray, " some"]
+    ) -> tuple[Bool[np.ndarray, " some"], Float[np.ndarray, " some"], list[Any]]:
+        """What the user's own model says of rows: whether it is as wished, the target's probability, the decision."""
+        frame = self.codec.to_frame(numbers.numpy(), like=self.frame, rows=rows)
+        predicted = self.model.predict(frame)
+        probability = np.full(len(rows), np.nan)
+        target = self.goal.target.numpy()[rows]
+        if self.model.probabilistic:
+            probability = self.model.probabilities(frame)[np.arange(len(rows)), target]
+        if self.question.probability is None:
+            wished = np.array(self.question.desired, dtype=object)[rows]
+            met = np.array([label == wish for label, wish in zip(predicted, wished, strict=True)], dtype=np.bool_)
+        else:
+            low, high = self.question.probability
+            met = (probability >= low) & (probability <= high)
+        return met, probability, predicted.tolist()
+
+
+def explain(
+    question: Question,
+    frame: Any,
+    *,
+    method: Method,
+    background: Background,
+    model: AdaptedModel,
+    provenance: dict[str, Any],
+) -> CounterfactualAnswer:
+    """Answer a question about the rows of a frame.
+
+    Args:
+        question: What is asked.
+        frame: The rows, of the user's kind.
+        method: How to search.
+        background: What was learned from the training table.
+        model: The user's model; the search uses its formula, the verdict the model itself.
+        provenance: Hashes and versions to carry along.
+
+    Returns:
+        ``question.count`` answers a row, in input order.
+
+    Raises:
+        ModelError: If the model is a black box, which a search by gradients cannot use.
+    """
+    began = time.monotonic()
+    batch = _Batch(question, method, background, model, frame)
+    ranks = _search(batch, method)
+    answers, rows = torch.stack(ranks, 1).flatten(0, 1), np.repeat(np.arange(len(batch.numbers)), question.count)
+    return _judged(batch, answers, rows, provenance, began)
+
+
+def _search(batch: _Batch, method: Method) -> list[Tensor]:
+    """For each rank one answer a row; later ranks may not use what earlier ones relied on most."""
+    asked = torch.from_numpy(np.flatnonzero(~batch.factual_met))
+    ranks: list[Tensor] = []
+    with batch.model.borrowed():
+        for _ in range(batch.question.count):
+            numbers = batch.numbers.clone()
+            for rows in asked.split(_ROWS_AT_ONCE):
+                task = batch.task.of_rows(rows)
+                found = [earlier[rows] for earlier in ranks]
+                numbers[rows] = method.find(lock_for_next_rank(task, found))
+            ranks.append(numbers)
+    return ranks
+
+
+def _judged(
+    batch: _Batch, answers: Tensor, rows: Int[np.ndarray, " answers"], provenance: dict[str, Any], began: float
+) -> CounterfactualAnswer:
+    """The verdict on exactly the rows that are returned."""
+    question, background = batch.question, batch.background
+    index = torch.from_numpy(rows)
+    target, task = batch.goal.target[index], batch.task.of_rows(index)
+    met, probability, predicted = batch.judge(answers, rows)
+    log_density = background.search.log_density(answers, target)
+    plausibility = background.search.plausibility(log_density, target)
+    witness_plausibility = background.witness.plausibility(background.witness.log_density(answers, target), target)
+    plausible = plausibility >= question.min_plausibility
+    kept = np.array([not broken for broken in task.rules.violations(answers)], dtype=np.bool_)
+    frozen = ~task.rules.can_change.numpy()
+    repeated = _repeats(answers, rows) & task.rules.changed(answers).any(1).numpy()
+    status = tuple(
+        _status(*flags, late=task.deadline.passed())
+        for flags in zip(batch.factual_met[rows], met & ~repeated, plausible, frozen, strict=True)
+    )
+    labels = row_labels(batch.frame)
+    return CounterfactualAnswer(
+        schema=background.schema,
+        numbers=answers.numpy(),
+        factual_numbers=batch.numbers.numpy()[rows],
+        frame=batch.codec.to_frame(answers.numpy(), like=batch.frame, rows=rows),
+        factuals=batch.frame,
+        index=AnswerIndex(rows, [labels[row] for row in rows], np.arange(len(rows)) % question.count),
+        status=status,
+        desired=[question.desired[row] for row in rows],
+        predicted=predicted,
+        valid=met,
+        plausibility=plausibility,
+        plausible=plausible,
+        witness=witness_plausibility >= question.min_plausibility,
+        witness_plausibility=witness_plausibility,
+        log_density=log_density,
+        distance=task.distance(answers).numpy(),
+        probability=probability,
+        factual_probability=batch.factual_probability[rows],
+        kept=kept,
+        witness_report=background.report,
+        evidence=_evidence(batch, answers, index),
+        settings=_settings(question),
+        provenance=provenance,
+        seconds=time.monotonic() - began,
+    )
+
+
+def _status(already: bool, met: bool, plausible: bool, frozen: bool, *, late: bool) -> RowStatus:  # noqa: FBT001
+    """How a row ended."""
+    if already:
+        return RowStatus.ALREADY_DESIRED
+    if met:
+        return RowStatus.FOUND if plausible else RowStatus.VALID_NOT_PLAUSIBLE
+    if frozen:
+        return RowStatus.NO_LEGAL_CHANGE
+    return RowStatus.OUT_OF_TIME if late else RowStatus.NOT_VALID
+
+
+def _repeats(answers: Tensor, rows: Int[np.ndarray, " answers"]) -> Bool[np.ndarray, " answers"]:
+    """Which answers equal an answer of an earlier rank to the same row."""
+    keys = [(int(row), answer.tobytes()) for row, answer in zip(rows, answers.numpy(), strict=True)]
+    seen: set[tuple[int, bytes]] = set()
+    repeated = []
+    for key in keys:
+        repeated.append(key in seen)
+        seen.add(key)
+    return np.array(repeated, dtype=np.bool_)
+
+
+def _evidence(batch: _Batch, answers: Tensor, index: Tensor) -> Evidence:
+    """The numbers behind the pictures."""
+    background, target = batch.background, batch.goal.target[index]
+    names = {int(k): str(batch.model.classes[int(k)]) for k in target.unique()} if batch.model.classes else {}
+    thresholds = background.search.threshold(batch.question.min_plausibility)
+    factuals = batch.numbers[index]
+    pool = torch.cat([rows[:_MAP_ROWS] for rows in background.pool])
+    labels = [str(batch.model.classes[k]) for k, rows in enumerate(background.pool) for _ in rows[:_MAP_ROWS]]
+    to_map = _projection(pool, background.scale)
+    return Evidence(
+        scale=background.scale.numpy(),
+        thresholds={name: float(thresholds[k]) for k, name in names.items()},
+        calibration={name: background.search.calibration[k].tolist() for k, name in names.items()},
+        factual_log_density=background.search.log_density(factuals, target),
+        map_labels=labels,
+        map_rows=to_map(pool),
+        map_factuals=to_map(factuals),
+        map_answers=to_map(answers),
+    )
+
+
+def _projection(pool: Tensor, scale: Tensor) -> Any:
+    """A linear map to the two directions in which made-up rows of all classes differ most."""
+    units = (pool / scale).nan_to_num(0.0)
+    center = units.mean(0)
+    _, _, directions = torch.linalg.svd(units - center, full_matrices=False)
+    plane = directions[:2].T
+    plane = plane * torch.sign(plane.sum(0)).where(plane.sum(0) != 0, torch.ones(2, dtype=plane.dtype))
+
+    def project(numbers: Tensor) -> np.ndarray:
+        return (((numbers / scale).nan_to_num(0.0) - center) @ plane).numpy()
+
+    return project
+
+
+def _settings(question: Question) -> dict[str, Any]:
+    constraints = question.constraints.to_dict() if question.constraints else {}
+    return {
+        "probability": None if question.probability is None else list(question.probability),
+        "count": question.count,
+        "constraints": constraints,
+        "min_plausibility": question.min_plausibility,
+        "norm": question.norm,
+        "deadline": question.deadline,
+        "allow_training_rows": question.allow_training_rows,
+    }

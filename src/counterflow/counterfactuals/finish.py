@@ -1,0 +1,90 @@
+"""From the point where a search stopped to the row that is returned: on the grid, with no needless change.
+
+The search moves real numbers; a row to return has whole accounts and known categories. Every candidate here is a legal
+row and is ranked by :meth:`Task.quality` exactly as it stands, so nothing is judged that is not returned.
+"""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from counterflow.counterfactuals.task import Quality, Task
+
+__all__ = ["Incumbent", "round_to_grid", "undo_needless"]
+
+_PUSHES = (0.0, 0.49, -0.49)
+
+
+class Incumbent:
+    """The best legal row so far of each row of a task; it starts with the factuals themselves.
+
+    Args:
+        task: The rows and how they are ranked.
+        aim: The plausibility aimed for.
+    """
+
+    def __init__(self, task: Task, *, aim: float) -> None:
+        self.task = task
+        self.aim = aim
+        self.numbers = task.rules.project(task.factuals)
+        self.quality = task.quality(self.numbers, aim=aim)
+
+    def offer(self, numbers: Float[Tensor, "rows columns"], rows: Tensor | None = None) -> None:
+        """Take legal candidates, one for each row (or for the rows named) where they are better."""
+        rows = torch.arange(len(self.numbers)) if rows is None else rows
+        quality = self.task.of_rows(rows).quality(numbers, aim=self.aim)
+        better = quality.better_than(self._of_rows(rows))
+        index = rows[better]
+        self.numbers[index] = numbers[better]
+        self.quality.tier[index] = quality.tier[better]
+        self.quality.cost[index] = quality.cost[better]
+
+    def unsettled(self) -> Tensor:
+        """The rows that do not reach the aim, as positions."""
+        return torch.nonzero(self.quality.tier > 0)[:, 0]
+
+    def _of_rows(self, rows: Tensor) -> Quality:
+        return Quality(self.quality.tier[rows], self.quality.cost[rows])
+
+
+def round_to_grid(incumbent: Incumbent, x: Float[Tensor, "rows columns"], rows: Tensor | None = None) -> None:
+    """Offer the legal rows around a point: the nearest, the one rounded away from the factual, the one toward it."""
+    task = incumbent.task if rows is None else incumbent.task.of_rows(rows)
+    direction = torch.sign(x - task.factuals).nan_to_num(0.0)
+    spacing = torch.tensor([column.grid or 0.0 for column in task.rules.schema.columns], dtype=x.dtype)
+    for push in _PUSHES:
+        incumbent.offer(task.rules.project(x + push * direction * spacing), rows)
+
+
+def undo_needless(incumbent: Incumbent) -> None:
+    """Undo the smallest changes of each row, as many as its tier allows, by bisection over their number.
+
+    Fewer changes are easier to read and to act on. A row never falls to a worse tier by it: one that was as plausible
+    as aimed for stays so.
+    """
+    task = incumbent.task
+    delta = task.delta(incumbent.numbers).abs() * task.cost
+    order = delta.masked_fill(delta == 0, torch.inf).argsort(1)
+    rank = order.argsort(1)
+    changed = (delta > 0).sum(1)
+    low, high = torch.zeros_like(changed), (changed - 1).clamp(min=0)
+    while bool((low < high).any()):
+        middle = (low + high + 1) // 2
+        trial = _undone(incumbent, rank, middle)
+        kept = task.quality(trial, aim=incumbent.aim).tier <= incumbent.quality.tier
+        low, high = torch.where(kept, middle, low), torch.where(kept, high, middle - 1)
+    _accept(incumbent, _undone(incumbent, rank, low))
+
+
+def _undone(incumbent: Incumbent, rank: Tensor, count: Tensor) -> Tensor:
+    """The rows with their ``count`` smallest changes taken back."""
+    return torch.where(rank < count[:, None], incumbent.task.factuals, incumbent.numbers)
+
+
+def _accept(incumbent: Incumbent, numbers: Tensor) -> None:
+    """Take rows whose tier is no worse, whatever their cost."""
+    quality = incumbent.task.quality(numbers, aim=incumbent.aim)
+    kept = quality.tier <= incumbent.quality.tier
+    incumbent.numbers[kept] = numbers[kept]
+    incumbent.quality.tier[kept] = quality.tier[kept]
+    incumbent.quality.cost[kept] = quality.cost[kept]

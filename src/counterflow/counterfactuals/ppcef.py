@@ -1,0 +1,171 @@
+r"""PPCEF: search for the nearest row that the model accepts and that is dense under its class.
+
+Wielopolski, Furman, Stefanowski, Zieba, "Probabilistically Plausible Counterfactual Explanations with Normalizing
+Flows", ECAI 2024, arXiv 2405.17640. The objective is the paper's, term by term (:mod:`.objectives`):
+
+.. math:: d(x, x_0) + \lambda \left[ \ell_{\mathrm{valid}}(x, y') + \max(\delta - \log p(x \mid y'), 0) \right]
+
+What differs by default, and is undone by ``preset="paper"``: the threshold is conformal and a cushion above the one that
+was asked, so that the answer is plausible to flows that the search never saw; several flows have to agree; the validity
+hinge is taken in log-odds, whose slope does not vanish where the model is sure; steps shrink and rows leave.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from counterflow.core.errors import ArgumentError
+from counterflow.counterfactuals.finish import Incumbent, round_to_grid, undo_needless
+from counterflow.counterfactuals.objectives import Terms, density_shortfall
+from counterflow.counterfactuals.search import Box, SearchSettings, search
+from counterflow.counterfactuals.starts import propose_starts
+from counterflow.counterfactuals.task import Task
+
+__all__ = ["PPCEF"]
+
+
+@dataclass(frozen=True)
+class PPCEF:
+    r"""Settings of the search.
+
+    Args:
+        preset: ``"default"``, or ``"paper"`` for the published objective and step sizes.
+        weight: :math:`\lambda`, the weight of both hinges.
+        margin: How far beyond its cut-off the target's probability must lie during the search, in [0, 0.5).
+        cushion: The share of the way from the asked plausibility to 1 that the search aims beyond it, in [0, 1): with
+            ``min_plausibility=0.1`` and ``cushion=0.2`` it aims at 0.28. The paper's median threshold is an aim of 0.5.
+        validity: The scale of the validity hinge: ``"log-odds"`` or the paper's ``"probability"``.
+        learning_rate: First step in standardized units.
+        max_steps: The most steps a row may take.
+        patience: Steps without a nearer feasible point after which a row leaves.
+        norm: The exponent of the distance, unless :meth:`explain` is given one.
+        starts: How many further starts, made from plausible rows of the target class, a row gets where it needs them.
+        sparse: Undo needless changes afterwards.
+
+    Raises:
+        ArgumentError: If a number is outside its range.
+
+    Example:
+        >>> PPCEF(preset="paper", norm=1.0).weight
+        100.0
+    """
+
+    preset: Literal["default", "paper"] = "default"
+    weight: float | None = None
+    margin: float | None = None
+    cushion: float | None = None
+    validity: Literal["log-odds", "probability"] | None = None
+    learning_rate: float | None = None
+    max_steps: int | None = None
+    patience: int | None = None
+    norm: float = 2.0
+    starts: int = 3
+    sparse: bool | None = None
+
+    _PRESETS: ClassVar[dict[str, dict[str, object]]] = {
+        "default": {
+            "weight": 10.0,
+            "margin": 0.02,
+            "cushion": 0.2,
+            "validity": "log-odds",
+            "learning_rate": 0.1,
+            "max_steps": 200,
+            "patience": 25,
+            "sparse": True,
+        },
+        "paper": {
+            "weight": 100.0,
+            "margin": 0.05,
+            "cushion": 0.0,
+            "validity": "probability",
+            "learning_rate": 0.005,
+            "max_steps": 500,
+            "patience": 500,
+            "sparse": False,
+        },
+    }
+
+    def __post_init__(self) -> None:
+        if self.preset not in self._PRESETS:
+            raise ArgumentError(f"preset must be one of {sorted(self._PRESETS)}, got {self.preset!r}.")
+        for name, value in self._PRESETS[self.preset].items():
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, value)
+        _check_ranges(self)
+
+    def aim(self, min_plausibility: float) -> float:
+        """The plausibility that the search aims for when ``min_plausibility`` is asked."""
+        return min_plausibility + self.cushion * (1 - min_plausibility)
+
+    def find(self, task: Task) -> Float[Tensor, "rows columns"]:
+        """The best legal row found for each row of the task, the factual itself if there is none."""
+        incumbent = Incumbent(task, aim=self.aim(task.min_plausibility))
+        rows = torch.nonzero(task.rules.can_change)[:, 0]
+        self._search_from(incumbent, task.factuals[rows], rows)
+        guided = rows if task.switchable.any() else incumbent.unsettled()
+        for start, some in propose_starts(task, guided, count=self.starts, aim=incumbent.aim):
+            self._search_from(incumbent, start, some)
+        if self.sparse:
+            undo_needless(incumbent)
+        return incumbent.numbers
+
+    def _search_from(self, incumbent: Incumbent, start: Tensor, rows: Tensor) -> None:
+        """Search from legal starting rows, then offer what was found on the grid."""
+        if not len(rows):
+            return
+        task = incumbent.task.of_rows(rows)
+        problem = _Problem(self, task, start, incumbent.aim)
+        found = search(problem, problem.to_steps(start), problem.box, settings=self._settings(), deadline=task.deadline)
+        round_to_grid(incumbent, problem.to_numbers(found.x, torch.arange(len(rows))), rows)
+
+    def _settings(self) -> SearchSettings:
+        return SearchSettings(self.weight, self.learning_rate, self.max_steps, self.patience)
+
+
+class _Problem:
+    """The objective of a task from given starts: discrete columns stay as the start has them, numbers move."""
+
+    def __init__(self, settings: PPCEF, task: Task, start: Tensor, aim: float) -> None:
+        self.settings = settings
+        self.task = task
+        self.start = start
+        self.moving = task.rules.movable & ~task.on_atoms(start)
+        self.threshold = task.density.threshold(aim)[task.goal.target]
+        lower, upper = (
+            torch.where(self.moving, bound, start) / task.scale for bound in (task.rules.lower, task.rules.upper)
+        )
+        self.box = Box(lower, upper)
+
+    def to_steps(self, numbers: Tensor) -> Tensor:
+        return numbers / self.task.scale
+
+    def to_numbers(self, x: Tensor, rows: Int[Tensor, " some"]) -> Tensor:
+        return torch.where(self.moving[rows], x * self.task.scale, self.start[rows])
+
+    def __call__(self, x: Tensor, rows: Int[Tensor, " some"]) -> Terms:
+        numbers = self.to_numbers(x, rows)
+        goal = self.task.goal.of_rows(rows)
+        hinge = goal.hinge(self.task.model.logits(numbers), margin=self.settings.margin, scale=self.settings.validity)
+        log_density = self.task.density.at_center(numbers, goal.target)
+        return Terms(
+            self.task.of_rows(rows).distance(numbers), hinge, density_shortfall(log_density, self.threshold[rows])
+        )
+
+
+def _check_ranges(settings: PPCEF) -> None:
+    ranges = {
+        "weight": (0.0, float("inf")),
+        "margin": (0.0, 0.5),
+        "cushion": (0.0, 1.0),
+        "norm": (0.0, float("inf")),
+        "learning_rate": (0.0, float("inf")),
+    }
+    for name, (low, high) in ranges.items():
+        value = getattr(settings, name)
+        if not low <= value < high:
+            raise ArgumentError(f"{name} must lie in [{low:g}, {high:g}), got {value!r}.")
+    if settings.validity not in ("log-odds", "probability"):
+        raise ArgumentError(f"validity must be 'log-odds' or 'probability', got {settings.validity!r}.")

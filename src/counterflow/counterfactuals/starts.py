@@ -1,0 +1,80 @@
+"""Further places to start a search: the factual, dressed as a plausible row of the target class."""
+
+from collections.abc import Iterator
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from counterflow.counterfactuals.task import Task
+
+__all__ = ["propose_starts"]
+
+_CANDIDATES = 16
+_ROWS_AT_ONCE = 512
+
+
+def propose_starts(
+    task: Task, rows: Int[Tensor, " some"], *, count: int, aim: float
+) -> Iterator[tuple[Float[Tensor, "some columns"], Int[Tensor, " some"]]]:
+    """Make legal starting rows from the pool of plausible rows of each target class.
+
+    A guide of the pool lends its values wherever the rules let the factual change. Of the sixteen nearest of these
+    hybrids the best ``count`` (valid, plausible, near) are starts: this is how a search reaches other categories.
+
+    Args:
+        task: The rows to explain.
+        rows: The positions of those that need a start.
+        count: How many starts each gets.
+        aim: The plausibility aimed for.
+
+    Yields:
+        ``count`` times (or as often as the pool allows) legal rows, one for each of ``rows``, and ``rows``.
+    """
+    for label in task.goal.target[rows].unique().tolist():
+        some = rows[task.goal.target[rows] == label]
+        guides = task.pool[label]
+        if len(guides) and count > 0:
+            pieces = [_best_hybrids(task, part, guides, count, aim) for part in some.split(_ROWS_AT_ONCE)]
+            for start in torch.cat(pieces, 1):
+                yield start, some
+
+
+def _best_hybrids(task: Task, rows: Tensor, guides: Tensor, count: int, aim: float) -> Tensor:
+    """``(count, rows, columns)``: the best hybrids of each row with its nearest guides."""
+    near = _nearest_guides(task, rows, guides)
+    candidates = near.shape[1]
+    repeated = rows.repeat_interleave(candidates)
+    batch = task.of_rows(repeated)
+    hybrids = _dress(batch, guides[near.reshape(-1)])
+    quality = batch.quality(hybrids, aim=aim)
+    order = _rank(quality.tier.reshape(len(rows), -1), quality.cost.reshape(len(rows), -1))
+    best = order[:, : min(count, candidates)]
+    picked = hybrids.reshape(len(rows), candidates, -1).gather(1, best[..., None].expand(-1, -1, hybrids.shape[1]))
+    return picked.transpose(0, 1)
+
+
+def _nearest_guides(task: Task, rows: Tensor, guides: Tensor) -> Tensor:
+    """The positions of the guides nearest to each row, counting only what may change."""
+    some = task.of_rows(rows)
+    factuals, rules = some.factuals, some.rules
+    weight = task.cost
+    numeric = (rules.movable & ~some.categorical).double() * weight / task.scale
+    total = torch.zeros(len(rows), len(guides), dtype=torch.float64)
+    for column in range(guides.shape[1]):
+        gap = (factuals[:, column, None] - guides[None, :, column]).abs()
+        total += (gap * numeric[:, column, None]).square()
+        total += (gap > 0) * (some.switchable[:, column, None] * weight[column]).square()
+    return total.topk(min(_CANDIDATES, len(guides)), largest=False).indices
+
+
+def _dress(task: Task, guides: Tensor) -> Tensor:
+    """The factuals with the guides' values wherever the rules allow them."""
+    landed = task.on_atoms(guides) & (task.rules.project(guides) != guides)
+    return task.rules.project(torch.where(landed, task.factuals, guides))
+
+
+def _rank(tier: Tensor, cost: Tensor) -> Tensor:
+    """Order by tier, then by cost."""
+    by_cost = cost.argsort(1)
+    return by_cost.gather(1, tier.gather(1, by_cost).argsort(dim=1, stable=True))

@@ -1,0 +1,75 @@
+"""Changes and outcomes in words, claiming only what is so: what this model would decide for a row like this."""
+
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from counterflow.core.outcomes import RowStatus
+from counterflow.tables import Column, Schema, describe_change
+
+__all__ = ["changes_of_row", "sentence_of_row"]
+
+Change = tuple[str, Any, Any, float]
+
+
+def changes_of_row(
+    schema: Schema, factual: Float[np.ndarray, " columns"], answer: Float[np.ndarray, " columns"]
+) -> list[Change]:
+    """Each changed column as ``(name, from, to, difference)``; the difference of labels and codes is NaN."""
+    changes: list[Change] = []
+    for column, before, after in zip(schema.columns, factual, answer, strict=True):
+        if before == after or (np.isnan(before) and np.isnan(after)):
+            continue
+        measurable = column.numeric and column.code_of(before) is None and column.code_of(after) is None
+        plain_zero = all(column.code_of(v) is None or column.code_of(v).kind == "inflation" for v in (before, after))
+        difference = float(after - before) if measurable or (column.numeric and plain_zero) else float("nan")
+        changes.append((column.name, _value(column, before), _value(column, after), difference))
+    return changes
+
+
+def sentence_of_row(
+    schema: Schema,
+    factual: Float[np.ndarray, " columns"],
+    answer: Float[np.ndarray, " columns"],
+    desired: Any,
+    status: RowStatus,
+) -> str:
+    """One sentence for one answer."""
+    changed = [
+        describe_change(column, _value(column, before), _value(column, after))
+        for column, before, after in zip(schema.columns, factual, answer, strict=True)
+        if before != after and not (np.isnan(before) and np.isnan(after))
+    ]
+    match status:
+        case RowStatus.FOUND:
+            return f"The model would decide {_named(desired)} for a row like this if {_joined(changed)}."
+        case RowStatus.VALID_NOT_PLAUSIBLE:
+            return (
+                f"The model would decide {_named(desired)} for a row like this if {_joined(changed)}; "
+                "such a row would be unusual among rows of that class."
+            )
+        case RowStatus.ALREADY_DESIRED:
+            return f"The model already decides {_named(desired)} for this row."
+        case _:
+            return status.sentence
+
+
+def _named(label: Any) -> str:
+    return f"'{label}'" if isinstance(label, str) else str(label)
+
+
+def _joined(parts: list[str]) -> str:
+    """Fragments as a list in words."""
+    if len(parts) < 2:
+        return "".join(parts)
+    return f"{', '.join(parts[:-1])} and {parts[-1]}"
+
+
+def _value(column: Column, number: float) -> Any:
+    """A number of the codec as the table's own value."""
+    if np.isnan(number):
+        return None
+    if column.labelled:
+        return column.categories[int(number)]
+    return int(number) if number.is_integer() and (column.lattice or column.decimals == 0) else float(number)
