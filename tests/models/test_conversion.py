@@ -1,5 +1,7 @@
 """Exact conversion: scikit-learn's own answers are the witness, finite differences that of the gradients."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -32,7 +34,8 @@ from sklearn.svm import SVC, LinearSVC
 
 from counterflow.models.conversion import Columns
 from counterflow.models.conversion.composites import positions
-from tests.models.data import adapted, mixed, mixed_schema, numeric, schema_of, softmax
+from counterflow.tables import Atom
+from tests.models.data import LEVELS, adapted, mixed, mixed_schema, numeric, schema_of, softmax
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning", "ignore::FutureWarning")
 
@@ -261,9 +264,8 @@ def test_a_category_that_the_model_refuses_makes_it_a_black_box():
 def test_missing_values_that_the_model_imputes():
     x, y = mixed()
     x = x.assign(alcohol=x["alcohol"].where(np.arange(len(x)) % 7 > 0), ash=x["ash"].where(np.arange(len(x)) % 5 > 0))
-    from counterflow.tables import Schema
-
-    schema = Schema.infer(x, missing="atom")
+    schema = mixed_schema().with_column("alcohol", atoms=(Atom(np.nan),))
+    schema = replace(schema.with_column("ash", categories=(*LEVELS, None)), missing="atom")
     model = make_pipeline(encoders["nested"], lm.LogisticRegression(max_iter=30)).fit(x, y)
     ours, numbers = adapted(model, x, schema)
     assert torch.isnan(numbers).any()

@@ -22,7 +22,7 @@ def table_columns(schema: Schema, names: Sequence[str]) -> Columns:
     for name in names:
         if name not in schema.names:
             raise NotConvertible(f"it reads the column {name!r}, which the schema does not have")
-    start = Columns.start([column.categories or None for column in schema.columns])
+    start = Columns.start([tuple(column.categories) or None for column in schema.columns])
     return start.select([schema.index(name) for name in names])
 
 

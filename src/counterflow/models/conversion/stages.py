@@ -32,6 +32,9 @@ class AffineStage(nn.Module):
 
     .. math:: y = (x_N - c) W + b + \sum_{j \in K} T_j[x_j]
 
+    Where every output reads at most one number there is no matrix product but one factor per output: faster, and a
+    missing number (NaN) stays in its column.
+
     Args:
         weight: (inputs, outputs); rows of zeros belong to inputs that are not read as numbers.
         bias: (outputs,).
@@ -49,11 +52,13 @@ class AffineStage(nn.Module):
 
     def __init__(self, weight: np.ndarray, bias: np.ndarray, center: np.ndarray, tables: dict[int, np.ndarray]) -> None:
         super().__init__()
-        numeric = np.flatnonzero((weight != 0).any(axis=1))
+        reads = weight != 0
+        self.columnwise = bool((reads.sum(axis=0) <= 1).all())
+        numeric = reads.argmax(axis=0) if self.columnwise else np.flatnonzero(reads.any(axis=1))
         sizes = [len(table) for table in tables.values()]
-        self.reads_all = len(numeric) == len(weight)
+        self.reads_all = np.array_equal(numeric, np.arange(len(weight)))
         self.register_buffer("numeric", torch.tensor(numeric, dtype=torch.long))
-        self.register_buffer("weight", tensor64(weight[numeric]))
+        self.register_buffer("weight", tensor64(weight.sum(axis=0) if self.columnwise else weight[numeric]))
         self.register_buffer("bias", tensor64(bias))
         self.register_buffer("center", tensor64(center[numeric]))
         self.register_buffer("coded", torch.tensor(list(tables), dtype=torch.long))
@@ -63,7 +68,11 @@ class AffineStage(nn.Module):
     def forward(self, numbers: Float[Tensor, "n d"]) -> Float[Tensor, "n m"]:
         """Apply the map."""
         values = numbers if self.reads_all else numbers.index_select(-1, self.numeric)
-        result = torch.addmm(self.bias, values - self.center, self.weight)
+        if self.columnwise:
+            product = (values - self.center) * self.weight
+            result = torch.where(self.weight == 0, 0.0, product) + self.bias
+        else:
+            result = torch.addmm(self.bias, values - self.center, self.weight)
         if len(self.coded):
             codes = numbers.detach().index_select(-1, self.coded).round().long() + self.starts
             result = result + F.embedding_bag(codes, self.table, mode="sum")
