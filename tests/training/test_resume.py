@@ -1,5 +1,6 @@
 import errno
 import os
+import time
 
 import pytest
 import torch
@@ -195,4 +196,25 @@ def test_a_full_disk_leaves_the_former_checkpoint_and_the_best_weights(tmp_path,
     assert_same_state(state(full), state(whole))
     resumed = build("counting")
     quick_fit(resumed, X, checkpoint=tmp_path / "run", resume=True)
+    assert_same_state(state(resumed), state(whole))
+
+
+@pytest.mark.parametrize("step", [3, 11])
+def test_an_epoch_that_time_cut_short_is_done_again(tmp_path, step):
+    calls = []
+
+    def slow_at_a_step(x, generator):
+        calls.append(1)
+        if len(calls) == step:
+            time.sleep(1.0)
+        return dequantize(x, generator)
+
+    whole = build("counting")
+    expected = quick_fit(whole, X, augment=dequantize)
+    cut = quick_fit(build("counting"), X, augment=slow_at_a_step, checkpoint=tmp_path / "run", time_limit=0.9)
+    assert cut.outcome is FitOutcome.OUT_OF_TIME
+    assert cut.epochs < expected.epochs
+    resumed = build("counting")
+    report = quick_fit(resumed, X, augment=dequantize, checkpoint=tmp_path / "run", resume=True)
+    assert losses(report) == losses(expected)
     assert_same_state(state(resumed), state(whole))

@@ -84,6 +84,7 @@ class Run:
 
     def close(self) -> None:
         """Leave the module with its best weights, in evaluation mode."""
+        self._module.train()  # whatever evaluation mode caches is made anew from the best weights
         self._weights.restore(self._best)
         self._weights.release()
         self._module.eval()
