@@ -94,6 +94,7 @@ class MaskedMLP(nn.Module):
         super().__init__()
         check_count(features, "features")
         self.activation = activation
+        get_activation(activation)  # refuses an unknown name now, not in the first pass
         self.residual = residual
         order = torch.arange(features)
         degrees = order.flip(0) if reverse else order

@@ -46,6 +46,7 @@ class MLP(nn.Module):
         super().__init__()
         check_count(inputs + context_features, "inputs + context_features")
         self.activation = activation
+        get_activation(activation)  # refuses an unknown name now, not in the first pass
         widths = (inputs + context_features, *hidden, outputs)
         last = len(widths) - 2
         self.layers = nn.ModuleList(

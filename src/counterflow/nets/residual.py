@@ -48,6 +48,7 @@ class ResidualMLP(nn.Module):
         super().__init__()
         check_count(inputs + context_features, "inputs + context_features")
         self.activation = activation
+        get_activation(activation)  # refuses an unknown name now, not in the first pass
         self.first = make_linear(inputs + context_features, width, generator=generator)
         self.blocks = nn.ModuleList(
             nn.ModuleList(make_linear(width, width, generator=generator) for _ in range(2)) for _ in range(blocks)

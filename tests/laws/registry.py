@@ -1,0 +1,179 @@
+"""Every bijection and every flow, with the points it is tested on, its tolerances and the laws it is exempt from.
+
+A new bijection is one line here: round trip, log-determinants, batches, contexts, dtype, device, saving, ``vmap``,
+``compile``, gradients and repr then come for free. Nothing here depends on the machine: all draws have seeds.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from counterflow import bijections as b
+from counterflow import flows
+from counterflow.bijections.whitening import Whitening
+
+FEATURES = 3
+CONTEXT = 2
+SHAKE = 0.15
+
+Points = Callable[[torch.Generator], Tensor]
+
+
+def draw(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+
+
+def anywhere(generator: torch.Generator) -> Tensor:
+    """Points on all sides of every knot and tail."""
+    return 3 * torch.randn(12, FEATURES, dtype=torch.float64, generator=generator)
+
+
+def middle(generator: torch.Generator) -> Tensor:
+    """Points where distribution functions have digits left."""
+    return 3 * (torch.rand(12, FEATURES, dtype=torch.float64, generator=generator) - 0.5)
+
+
+def unit(generator: torch.Generator) -> Tensor:
+    return torch.rand(12, FEATURES, dtype=torch.float64, generator=generator).clamp(0.02, 0.98)
+
+
+def positive(generator: torch.Generator) -> Tensor:
+    return anywhere(generator).exp().clamp(0.01, 100.0)
+
+
+def image(generator: torch.Generator) -> Tensor:
+    return torch.randn(12, 2, 2, 2, dtype=torch.float64, generator=generator)
+
+
+SATURATES = "a distribution function is flat far out"
+OVERFLOWS = "the exponential leaves the range of the dtype"
+USER_CODE = "holds the user's own functions, whose range is theirs"
+
+
+@dataclass(frozen=True)
+class Case:
+    """How to build one entry, and what holds for it."""
+
+    build: Callable[[torch.Generator], nn.Module]
+    points: Points = anywhere
+    context_features: int = 0
+    round_trip: float = 1e-9
+    log_det: float = 1e-6
+    exempt: dict[str, str] = field(default_factory=dict)
+
+    def make(self, *, seed: int = 0, dtype: torch.dtype = torch.float64) -> nn.Module:
+        """Build it and move its parameters off their starting values."""
+        generator = torch.Generator().manual_seed(seed)
+        module = self.build(generator).to(dtype)
+        with torch.no_grad():
+            for parameter in module.parameters():
+                parameter.add_(SHAKE * torch.randn(parameter.shape, generator=generator).to(dtype))
+        return module
+
+    def data(self, *, seed: int = 1) -> tuple[Tensor, Tensor | None]:
+        """Points and one context for each."""
+        x = self.points(torch.Generator().manual_seed(seed))
+        return x, draw(len(x), self.context_features, seed=seed + 1) if self.context_features else None
+
+
+def coupling(transformer: b.AbstractTransformer, **settings: object) -> Callable[[torch.Generator], nn.Module]:
+    return lambda g: b.Coupling(FEATURES, transformer, hidden=(8,), generator=g, **settings)
+
+
+def autoregressive(transformer: b.AbstractTransformer, **settings: object) -> Callable[[torch.Generator], nn.Module]:
+    return lambda g: b.Autoregressive(FEATURES, transformer, hidden=(8, 8), generator=g, **settings)
+
+
+MEANS = torch.tensor([[-1.0, 1.0], [0.0, 0.5], [-2.0, 2.0]])
+SPLINE = b.Spline(bins=4, bound=3.0)
+FAR = {"extremes": SATURATES}
+
+BIJECTIONS: dict[str, Case] = {
+    "actnorm": Case(lambda g: b.ActNorm(FEATURES)),
+    "affine": Case(lambda g: b.Affine(FEATURES, shift=1.0, scale=torch.tensor([2.0, -0.5, 1.0]))),
+    "affine_context": Case(
+        lambda g: b.Affine(FEATURES, context_features=CONTEXT, generator=g), context_features=CONTEXT
+    ),
+    "affine_image": Case(
+        lambda g: b.Affine((2, 2, 2), context_features=CONTEXT, hidden=(4,), generator=g), image, CONTEXT
+    ),
+    "autoregressive_affine": Case(autoregressive(b.ScaleShift())),
+    "autoregressive_affine_context": Case(autoregressive(b.ScaleShift(), context_features=CONTEXT), anywhere, CONTEXT),
+    "autoregressive_reverse": Case(autoregressive(b.ScaleShift(), reverse=True, residual=True)),
+    "autoregressive_spline": Case(autoregressive(SPLINE), round_trip=1e-7),
+    "autoregressive_spline_context": Case(
+        autoregressive(SPLINE, context_features=CONTEXT), anywhere, CONTEXT, round_trip=1e-7
+    ),
+    "chain": Case(
+        lambda g: b.Chain([b.Affine(FEATURES), b.Permutation.reversal(FEATURES), coupling(b.ScaleShift())(g)])
+    ),
+    "coupling_affine": Case(coupling(b.ScaleShift())),
+    "coupling_affine_context": Case(coupling(b.ScaleShift(), context_features=CONTEXT, flip=True), anywhere, CONTEXT),
+    "coupling_one_feature": Case(
+        lambda g: b.Coupling(1, b.ScaleShift(), context_features=CONTEXT, hidden=(4,), generator=g),
+        lambda g: anywhere(g)[:, :1],
+        CONTEXT,
+    ),
+    "coupling_one_feature_alone": Case(lambda g: b.Coupling(1, SPLINE), lambda g: anywhere(g)[:, :1], round_trip=1e-7),
+    "coupling_shift": Case(coupling(b.Shift())),
+    "coupling_spline": Case(coupling(SPLINE), round_trip=1e-7),
+    "coupling_spline_context": Case(
+        coupling(SPLINE, context_features=CONTEXT, flip=True), anywhere, CONTEXT, round_trip=1e-7
+    ),
+    "elementwise": Case(
+        lambda g: b.Elementwise(lambda x: x**3 + x, _cubic_root, event_shape=FEATURES), exempt={"extremes": USER_CODE}
+    ),
+    "exp": Case(lambda g: b.Exp(FEATURES), exempt={"extremes": OVERFLOWS}),
+    "invert": Case(lambda g: b.Invert(autoregressive(b.ScaleShift(), context_features=CONTEXT)(g)), anywhere, CONTEXT),
+    "linear": Case(lambda g: b.Linear(torch.randn(FEATURES, FEATURES, generator=g), torch.ones(FEATURES))),
+    "log": Case(lambda g: b.Invert(b.Exp(FEATURES)), positive, exempt={"extremes": "needs positive numbers"}),
+    "logit": Case(lambda g: b.Invert(b.Sigmoid(FEATURES)), unit, exempt={"extremes": "needs numbers in (0, 1)"}),
+    "lower_triangular": Case(lambda g: b.LowerTriangular(FEATURES)),
+    "lu": Case(lambda g: b.LULinear(FEATURES)),
+    "mixture_cdf": Case(lambda g: b.MixtureCDF(MEANS), middle, exempt=FAR),
+    "mixture_quantile": Case(lambda g: b.Invert(b.MixtureCDF(MEANS)), unit, exempt={"extremes": "needs (0, 1)"}),
+    "normal_cdf": Case(lambda g: b.NormalCDF(FEATURES), middle, exempt=FAR),
+    "normal_quantile": Case(lambda g: b.Invert(b.NormalCDF(FEATURES)), unit, exempt={"extremes": "needs (0, 1)"}),
+    "orthogonal": Case(lambda g: b.Orthogonal(FEATURES, generator=g)),
+    "permutation": Case(lambda g: b.Permutation([2, 0, 1])),
+    "reversal": Case(lambda g: b.Permutation.reversal(FEATURES)),
+    "sigmoid": Case(lambda g: b.Sigmoid(FEATURES), middle, exempt=FAR),
+    "transport": Case(lambda g: b.transport(b.MixtureCDF(MEANS), b.NormalCDF(FEATURES)), middle, exempt=FAR),
+    "whitening": Case(lambda g: Whitening(FEATURES, context_features=CONTEXT), anywhere, CONTEXT),
+}
+
+
+def _recipe(name: str, context_features: int, features: int = FEATURES) -> Callable[[torch.Generator], nn.Module]:
+    def build(generator: torch.Generator) -> nn.Module:
+        settings: dict[str, object] = {"hidden": (8,)}
+        if name != "linear":
+            settings["layers"] = 2
+        return flows.RECIPES[name](features, context_features=context_features, generator=generator, **settings)
+
+    return build
+
+
+SMOOTH = {"spline_coupling": 1e-7, "spline_autoregressive": 1e-7}
+
+FLOWS: dict[str, Case] = {
+    name + ("_context" if context else ""): Case(
+        _recipe(name, context), anywhere, context, round_trip=SMOOTH.get(name, 1e-9)
+    )
+    for name in flows.RECIPES
+    for context in (0, CONTEXT)
+}
+
+SMALL_FLOWS: dict[str, Case] = {
+    f"{name}_{features}d": Case(_recipe(name, CONTEXT, features), anywhere, CONTEXT)
+    for name in flows.RECIPES
+    for features in (1, 2)
+}
+
+ALL: dict[str, Case] = BIJECTIONS | FLOWS
+
+
+def _cubic_root(z: Tensor) -> Tensor:
+    """The real root of x^3 + x = z: 2 / sqrt(3) sinh(asinh(3 sqrt(3) z / 2) / 3)."""
+    return 2 / 3**0.5 * torch.sinh(torch.asinh(1.5 * 3**0.5 * z) / 3)

@@ -1,0 +1,19 @@
+"""Every map and flow compiles as one graph; three families also through Inductor.
+
+The jaxtyping hook breaks graphs, so these laws run in a process of their own (see ``compile_all.py``).
+"""
+
+from tests.laws.registry import ALL
+
+SCRIPT = "import sys; from tests.laws.compile_all import main; main(*sys.argv[1:])"
+
+
+def test_every_map_compiles_as_one_graph(run_unhooked):
+    # torch's tracer itself uses deprecated parts of torch, so its warnings are not ours to act on
+    compiled = run_unhooked(SCRIPT, "aot_eager", warnings="ignore")
+    assert compiled.split() == list(ALL)
+
+
+def test_three_families_train_through_inductor(run_unhooked):
+    families = ["realnvp", "maf", "spline_coupling_context"]
+    assert run_unhooked(SCRIPT, "inductor", *families, warnings="ignore").split() == families

@@ -1,0 +1,119 @@
+"""Networks: what they see, what they start as, and that shared contexts cost no copy and change no number."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from counterflow.core.errors import ArgumentError
+from counterflow.nets import ACTIVATIONS, MLP, Constant, MaskedMLP, ResidualMLP, make_conditioner, make_linear
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+@given(
+    features=st.integers(1, 7),
+    size=st.integers(1, 3),
+    width=st.integers(1, 20),
+    layers=st.integers(0, 3),
+    context=st.integers(0, 2),
+    reverse=st.booleans(),
+    residual=st.booleans(),
+)
+def test_outputs_see_only_earlier_inputs(features, size, width, layers, context, reverse, residual):
+    net = MaskedMLP(
+        features,
+        size,
+        hidden=(width,) * layers,
+        context_features=context,
+        reverse=reverse,
+        residual=residual,
+        zero=False,
+        generator=generator(),
+    )
+    given_context = torch.ones(context) if context else None
+    jacobian = torch.func.jacrev(lambda x: net(x, given_context))(torch.ones(features)).reshape(
+        size, features, features
+    )
+    jacobian = jacobian.flip(1, 2) if reverse else jacobian
+    assert (jacobian.triu() == 0).all()
+
+
+@pytest.mark.parametrize("residual", [False, True])
+def test_outputs_see_all_earlier_inputs_and_the_context(residual):
+    net = MaskedMLP(5, 2, hidden=(24, 24), context_features=1, residual=residual, zero=False, generator=generator())
+    x, context = torch.ones(5), torch.ones(1)
+    by_input = torch.func.jacrev(net)(x, context).reshape(2, 5, 5)
+    assert ((by_input != 0) == torch.ones(5, 5).tril(-1).bool()).all()
+    assert (torch.func.jacrev(net, argnums=1)(x, context) != 0).all()
+
+
+def test_hidden_units_are_sorted_by_degree():
+    """So the masks are block triangular: what one more known feature unlocks is one contiguous block."""
+    net = MaskedMLP(6, 1, hidden=(25, 25), context_features=2)
+    for layer in net.layers[:-1]:
+        free = layer.mask.sum(1)
+        assert (free.diff() >= 0).all()
+
+
+@pytest.mark.parametrize("make", [MLP, ResidualMLP])
+def test_shared_context_equals_a_copied_one(make):
+    net = make(3, 4, context_features=2, zero=False, generator=generator())
+    x, context = torch.randn(7, 5, 3, generator=generator()), torch.randn(5, 2, generator=generator())
+    torch.testing.assert_close(net(x, context), net(x, context.expand(7, 5, 2)))
+    torch.testing.assert_close(net(x, context[0]), net(x, context[0].expand(7, 5, 2)))
+
+
+@pytest.mark.parametrize("make", [MLP, ResidualMLP])
+def test_starts_at_zero_and_not_without(make):
+    x = torch.randn(5, 3, generator=generator())
+    assert not make(3, 2, generator=generator())(x).any()
+    assert make(3, 2, zero=False, generator=generator())(x).all()
+
+
+def test_mlp_is_torch_layers_in_a_row():
+    net = MLP(3, 2, hidden=(8, 4), zero=False, activation="tanh", generator=generator())
+    x = torch.randn(5, 3, generator=generator())
+    first, second, last = net.layers
+    torch.testing.assert_close(net(x), last(second(first(x).tanh()).tanh()))
+
+
+def test_residual_mlp_by_hand():
+    net = ResidualMLP(3, 2, width=4, blocks=1, zero=False, activation="relu", generator=generator())
+    x = torch.randn(5, 3, generator=generator())
+    hidden = net.first(x)
+    inner, outer = net.blocks[0]
+    hidden = hidden + outer(inner(hidden.relu()).relu())
+    torch.testing.assert_close(net(x), net.last(hidden.relu()))
+
+
+def test_weights_come_from_the_generator_and_look_like_torchs():
+    before = torch.random.get_rng_state()
+    first, second = (make_linear(100, 50, generator=generator(1)) for _ in range(2))
+    assert torch.equal(first.weight, second.weight)
+    assert torch.equal(torch.random.get_rng_state(), before)
+    assert first.weight.abs().max() <= 0.1
+    assert first.weight.std().item() == pytest.approx(0.1 / 3**0.5, rel=0.05)
+
+
+def test_conditioner_without_inputs_is_a_constant():
+    assert isinstance(make_conditioner(0, 3, hidden=(8,)), Constant)
+    assert make_conditioner(0, 3, hidden=(8,), context_features=1)(torch.zeros(4, 0), torch.ones(4, 1)).shape == (4, 3)
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_every_activation_keeps_the_shape(name):
+    assert MLP(2, 3, activation=name)(torch.zeros(4, 2)).shape == (4, 3)
+
+
+def test_unknown_activation():
+    with pytest.raises(ArgumentError, match="activation must be one of"):
+        MLP(2, 3, activation="swiglu")
+
+
+@pytest.mark.parametrize("make", [MLP, ResidualMLP])
+def test_nothing_to_look_at(make):
+    with pytest.raises(ArgumentError, match="inputs \\+ context_features"):
+        make(0, 3)
