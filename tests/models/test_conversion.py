@@ -261,6 +261,20 @@ def test_a_category_that_the_model_refuses_makes_it_a_black_box():
     assert "OneHotEncoder refuses a category of the schema" in ours.why_not
 
 
+def test_numbers_that_the_encoder_refuses_have_no_answer():
+    x, y = mixed()
+    steps = make_column_transformer((OneHotEncoder(), ["tens", "sour"]), (StandardScaler(), ["alcohol"]))
+    model = make_pipeline(steps, lm.LogisticRegression()).fit(x, y)
+    ours, numbers = adapted(model, x, mixed_schema())
+    assert ours.differentiable, ours.why_not
+    np.testing.assert_allclose(softmax(ours.logits(numbers)), model.predict_proba(x), atol=1e-10)
+    numbers = numbers[:3].clone()
+    numbers[1, 4] = 17
+    assert torch.isnan(ours.logits(numbers)).all(dim=1).tolist() == [False, True, False]
+    with pytest.raises(ValueError, match="Found unknown categories"):
+        ours.predict(x.iloc[:3].assign(tens=17))
+
+
 def test_missing_values_that_the_model_imputes():
     x, y = mixed()
     x = x.assign(alcohol=x["alcohol"].where(np.arange(len(x)) % 7 > 0), ash=x["ash"].where(np.arange(len(x)) % 5 > 0))

@@ -1,6 +1,7 @@
 """Estimators with scikit-learn's methods, whoever made them; scikit-learn's own are converted where that is exact."""
 
 import warnings
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -138,8 +139,6 @@ def _check_regressor(model: Any, name: str) -> None:
 
 def _with_formula(own: AdaptedModel, model: Any, setting: Setting) -> AdaptedModel:
     """Try the model on real rows, and put the formula beside it if it says the same there."""
-    from dataclasses import replace
-
     decided = own.predict(setting.sample)
     judged = None if own.judge is None else own.judge(setting.sample)
     try:

@@ -13,7 +13,7 @@ from torch import nn
 
 __all__ = ["fingerprint"]
 
-ADDRESS = re.compile(r" at 0x[0-9a-f]+")
+ADDRESS = re.compile(r"( at )?(0x)?[0-9A-Fa-f]{8,}")
 PLAIN = (str, int, float, complex, bool, bytes, type(None))
 
 
@@ -103,8 +103,9 @@ def _code(code: Any, above: tuple[int, ...]) -> Iterator[bytes]:
 
 def _state(value: Any, above: tuple[int, ...]) -> Iterator[bytes]:
     """The attributes of an object, or what it gives as its state, or what it prints."""
-    state = None
-    for name in ("get_state", "__getstate__"):  # random states, and compiled classes such as a tree
+    generator = getattr(value, "bit_generator", None)  # numpy's generators print an address and give no state
+    state = getattr(generator, "state", None)
+    for name in () if state else ("get_state", "__getstate__"):  # random states, and compiled classes such as a tree
         method = getattr(value, name, None)
         if callable(method) and not isinstance(value, type):
             try:

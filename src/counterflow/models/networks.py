@@ -64,7 +64,7 @@ def adapt_network(wrapped: WrappedModel, setting: Setting) -> AdaptedModel:
 def _answer(wrapped: WrappedModel, setting: Setting, name: str, loan: Loan) -> Callable[[Any], Tensor]:
     """Frame to the network's raw output, by the user's own encoding."""
     net: Any = wrapped.model
-    encode = _encoder(wrapped.encode, setting, name)
+    encode = _encoder(wrapped.encode, setting, name, loan)
     kind, device = network_type(net)
 
     def answer(frame: Any) -> Tensor:
@@ -78,7 +78,7 @@ def _answer(wrapped: WrappedModel, setting: Setting, name: str, loan: Loan) -> C
     return answer
 
 
-def _encoder(encode: Any, setting: Setting, name: str) -> Callable[[Any], Tensor]:
+def _encoder(encode: Any, setting: Setting, name: str, loan: Loan) -> Callable[[Any], Tensor]:
     def numbers(frame: Any) -> Tensor:
         return torch.from_numpy(setting.codec.to_numbers(frame))
 
@@ -86,7 +86,6 @@ def _encoder(encode: Any, setting: Setting, name: str) -> Callable[[Any], Tensor
         return numbers
     if isinstance(encode, nn.Module):
         kind, device = network_type(encode)
-        loan = Loan(encode)
 
         def by_module(frame: Any) -> Tensor:
             with loan, torch.no_grad():
@@ -170,7 +169,8 @@ def _head(wrapped: WrappedModel) -> Callable[[Tensor], Tensor]:
 
 
 def _formula(wrapped: WrappedModel, setting: Setting, loan: Loan) -> tuple[NetworkFormula | None, str | None]:
-    encode, net = wrapped.encode, wrapped.model
+    encode: Any = wrapped.encode
+    net: Any = wrapped.model
     if encode is not None and not isinstance(encode, nn.Module):
         if not hasattr(encode, "transform"):
             return None, "its encoding is a function that cannot be read as a formula."
@@ -181,5 +181,4 @@ def _formula(wrapped: WrappedModel, setting: Setting, loan: Loan) -> tuple[Netwo
             encode = convert_transformer(encode, table_columns(setting.schema, names)).module("its encoding")
         except NotConvertible as reason:
             return None, f"{reason}."
-    assert_module: Any = net
-    return NetworkFormula(assert_module, head=_head(wrapped), encode=encode, loan=loan), None
+    return NetworkFormula(net, head=_head(wrapped), encode=encode, loan=loan), None

@@ -18,10 +18,14 @@ class NotConvertible(Exception):
 
 @dataclass(frozen=True)
 class Category:
-    """A column that is still a category: the input that holds its code, and the label of each code."""
+    """A column that is still a category: the input that holds its code, and the label of each code.
+
+    If ``refuses``, there is one code more, for values that the encoder refuses: what comes of them is NaN.
+    """
 
     position: int
     labels: tuple[Any, ...]
+    refuses: bool = False
 
 
 @dataclass(frozen=True)
@@ -129,7 +133,10 @@ class Columns:
                 raise NotConvertible(f"{step} does not encode each column on its own")
             free &= ~own
             position = category.position if category is not None else 0
-            tables[position] = tables.get(position, 0.0) + np.where(own, block, 0.0)
+            table = np.where(own, block, 0.0)
+            if category is not None and category.refuses:
+                table = np.concatenate([table, np.full((1, len(base)), np.nan)])
+            tables[position] = tables.get(position, 0.0) + table
         shape = (self.weight.shape[0], outputs.shape[1])
         return replace(
             self,
@@ -139,8 +146,17 @@ class Columns:
             categories=(None,) * shape[1],
         )
 
-    def coded(self, values: Sequence[np.ndarray | None], *, step: str) -> "Columns":
-        """Numbers that a later encoder uses as categories become codes of the values it knows, plus one for unknown."""
+    def coded(self, values: Sequence[np.ndarray | None], *, refuses: bool, step: str) -> "Columns":
+        """Numbers that an encoder uses as categories become codes of the values it knows, plus one for all others.
+
+        Args:
+            values: Per column the numbers that the encoder knows, or ``None`` if it knows other things.
+            refuses: Whether the encoder refuses all other numbers; else it is asked for one of them.
+            step: The encoder's name.
+
+        Returns:
+            Columns that are all categories.
+        """
         if all(category is not None for category in self.categories):
             return self
         known = {
@@ -151,11 +167,14 @@ class Columns:
         if any(category is None and k not in known for k, category in enumerate(self.categories)):
             raise NotConvertible(f"{step} uses numbers as categories without a list of them")
         unknown = 1.5 + max(np.abs(value).max(initial=0.0) for value in known.values())
-        labels = [
-            (*known[k].tolist(), unknown) if category is None else category.labels
+        categories = tuple(
+            replace(category, position=k)
+            if category is not None
+            else Category(k, (*known[k].tolist(), *([] if refuses else [unknown])), refuses)
             for k, category in enumerate(self.categories)
-        ]
-        return Columns.start(labels, (*self._codes_as_numbers().all_stages(), ValueCodeStage(known)))
+        )
+        stages = (*self._codes_as_numbers().all_stages(), ValueCodeStage(known))
+        return replace(Columns.start([category.labels for category in categories], stages), categories=categories)
 
     def _codes_as_numbers(self) -> "Columns":
         weight = self.weight.copy()

@@ -61,6 +61,7 @@ class AffineStage(nn.Module):
         self.register_buffer("weight", tensor64(weight.sum(axis=0) if self.columnwise else weight[numeric]))
         self.register_buffer("bias", tensor64(bias))
         self.register_buffer("center", tensor64(center[numeric]))
+        self.centered = bool(center[numeric].any())
         self.register_buffer("coded", torch.tensor(list(tables), dtype=torch.long))
         self.register_buffer("starts", torch.tensor(np.cumsum([0, *sizes])[:-1], dtype=torch.long))
         self.register_buffer("table", tensor64(np.concatenate([*tables.values(), np.zeros((0, len(bias)))])))
@@ -68,11 +69,12 @@ class AffineStage(nn.Module):
     def forward(self, numbers: Float[Tensor, "n d"]) -> Float[Tensor, "n m"]:
         """Apply the map."""
         values = numbers if self.reads_all else numbers.index_select(-1, self.numeric)
+        values = values - self.center if self.centered else values
         if self.columnwise:
-            product = (values - self.center) * self.weight
+            product = values * self.weight
             result = torch.where(self.weight == 0, 0.0, product) + self.bias
         else:
-            result = torch.addmm(self.bias, values - self.center, self.weight)
+            result = torch.addmm(self.bias, values, self.weight)
         if len(self.coded):
             codes = numbers.detach().index_select(-1, self.coded).round().long() + self.starts
             result = result + F.embedding_bag(codes, self.table, mode="sum")

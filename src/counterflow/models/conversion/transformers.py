@@ -64,7 +64,8 @@ def robust_scaler(step: Any, columns: Columns) -> Columns:
 def encoder(step: Any, columns: Columns) -> Columns:
     """Any encoder that treats each column on its own: asked for every category, so that all its options hold."""
     values = [_numbers(known) for known in step.categories_]
-    coded = columns.coded(values, step=_name(step))
+    refuses = getattr(step, "handle_unknown", "ignore") == "error"
+    coded = columns.coded(values, refuses=refuses, step=_name(step))
     return coded.encoded(lambda labels: _ask(step, labels), step=_name(step))
 
 
