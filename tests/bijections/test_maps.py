@@ -48,6 +48,19 @@ def test_dependent_features_do_not_stop_whitening():
     assert torch.isfinite(layer.to_latent(x)[0]).all()
 
 
+def test_whitening_finds_a_linear_mean_of_the_context():
+    """Least squares: x = 2 c + 1 + noise, and the latent depends on the context no more."""
+    context = draw(2000, 1)
+    x = 2 * context + 1 + 0.5 * draw(2000, 2, seed=1)
+    layer = b.Whitening(2, context_features=1).double()
+    layer.initialize(x, context)
+    torch.testing.assert_close(layer.slope.detach(), torch.full((2, 1), 2.0).double(), rtol=0.05, atol=0)
+    torch.testing.assert_close(layer.mean.detach(), torch.ones(2).double(), rtol=0.05, atol=0)
+    z = layer.to_latent(x, context)[0].detach()
+    assert (z.T @ context / 2000).abs().max() < 1e-3
+    torch.testing.assert_close(torch.cov(z.T), torch.eye(2).double(), rtol=0.02, atol=0.02)
+
+
 def test_chain_initializes_each_layer_with_what_reaches_it():
     chain = b.Chain([b.Affine(2, shift=3.0, scale=2.0), b.ActNorm(2)]).double()
     x = draw(100, 2)

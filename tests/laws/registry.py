@@ -12,7 +12,6 @@ from torch import Tensor, nn
 
 from counterflow import bijections as b
 from counterflow import flows
-from counterflow.bijections.whitening import Whitening
 
 FEATURES = 3
 CONTEXT = 2
@@ -141,7 +140,7 @@ BIJECTIONS: dict[str, Case] = {
     "reversal": Case(lambda g: b.Permutation.reversal(FEATURES)),
     "sigmoid": Case(lambda g: b.Sigmoid(FEATURES), middle, exempt=FAR),
     "transport": Case(lambda g: b.transport(b.MixtureCDF(MEANS), b.NormalCDF(FEATURES)), middle, exempt=FAR),
-    "whitening": Case(lambda g: Whitening(FEATURES, context_features=CONTEXT), anywhere, CONTEXT),
+    "whitening": Case(lambda g: b.Whitening(FEATURES, context_features=CONTEXT), anywhere, CONTEXT),
 }
 
 

@@ -19,6 +19,7 @@ from counterflow.bijections.sigmoid import Sigmoid
 from counterflow.bijections.transformers import AbstractTransformer, ScaleShift, Shift, Spline
 from counterflow.bijections.triangular import LowerTriangular
 from counterflow.bijections.verify import verify
+from counterflow.bijections.whitening import Whitening
 
 __all__ = [
     "AbstractBijection",
@@ -45,6 +46,7 @@ __all__ = [
     "Shift",
     "Sigmoid",
     "Spline",
+    "Whitening",
     "transport",
     "verify",
 ]

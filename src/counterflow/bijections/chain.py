@@ -1,6 +1,7 @@
 """One bijection after another."""
 
 from collections.abc import Iterable
+from typing import cast
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -45,11 +46,16 @@ class Chain(AbstractDataDependent):
         super().__init__(shapes.pop(), contexts.pop() if contexts else 0)
         self.bijections = nn.ModuleList(parts)
 
+    @property
+    def parts(self) -> tuple[AbstractBijection, ...]:
+        """The bijections, from data to latent."""
+        return cast("tuple[AbstractBijection, ...]", tuple(self.bijections))
+
     def to_latent(
         self, x: Float[Tensor, "*batch"], context: Float[Tensor, "*rows c"] | None = None
     ) -> tuple[Float[Tensor, "*out"], Float[Tensor, "*points"]]:
         """Map data to latent, first bijection first."""
-        first, *rest = self.bijections
+        first, *rest = self.parts
         z, log_det = first.to_latent(x, context)
         for bijection in rest:
             z, step = bijection.to_latent(z, context)
@@ -60,7 +66,7 @@ class Chain(AbstractDataDependent):
         self, z: Float[Tensor, "*batch"], context: Float[Tensor, "*rows c"] | None = None
     ) -> tuple[Float[Tensor, "*out"], Float[Tensor, "*points"]]:
         """Map latent to data, last bijection first."""
-        *rest, last = self.bijections
+        *rest, last = self.parts
         x, log_det = last.to_data(z, context)
         for bijection in reversed(rest):
             x, step = bijection.to_data(x, context)
@@ -69,7 +75,7 @@ class Chain(AbstractDataDependent):
 
     def initialize(self, x: Float[Tensor, "*batch"], context: Float[Tensor, "*rows c"] | None = None) -> None:
         """Let every part that can see the data that reaches it, in one pass."""
-        for bijection in self.bijections:
+        for bijection in self.parts:
             if isinstance(bijection, AbstractDataDependent):
                 bijection.initialize(x, context)
             x, _ = bijection.to_latent(x, context)

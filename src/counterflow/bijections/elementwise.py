@@ -96,7 +96,7 @@ class Elementwise(AbstractElementwise):
         self, x: Float[Tensor, "*batch"]
     ) -> tuple[Float[Tensor, "*batch"], Float[Tensor, "*batch"]]:
         """Give f(x) and log |f'(x)|, elementwise."""
-        z, pull_back = torch.func.vjp(self.function, x)
+        z, pull_back, *_ = torch.func.vjp(self.function, x)
         (slope,) = pull_back(torch.ones_like(x))
         return z, slope.abs().log()
 

@@ -17,10 +17,10 @@ class Whitening(AbstractDataDependent):
 
     .. math:: z = L\,(x - \mu - M c), \qquad \log|\det| = \sum_i \log L_{ii}
 
-    After :meth:`initialize` the latent is white on the data given: :math:`\mu` and :math:`M` come from least squares and
-    :math:`L` from the Cholesky factor of the residuals' covariance, shrunk by five percent toward its diagonal. A flow
-    that begins with it starts from the Gaussian model instead of from noise, which is most of what a few hundred rows
-    can teach. Until then it is the identity. That it was initialized is part of the state dict.
+    After :meth:`initialize` the latent is white on the data given: :math:`\mu` and :math:`M` come from least squares
+    and :math:`L` from the Cholesky factor of the residuals' covariance, shrunk by five percent toward its diagonal. A
+    flow that begins with it starts from the Gaussian model instead of from noise, which is most of what a few hundred
+    rows can teach. Until then it is the identity. That it was initialized is part of the state dict.
 
     Args:
         features: Number of features.
@@ -32,7 +32,8 @@ class Whitening(AbstractDataDependent):
 
     Example:
         >>> layer = Whitening(2)
-        >>> x = torch.randn(4000, 2, generator=torch.Generator().manual_seed(0)) @ torch.tensor([[2.0, 0.0], [1.0, 0.5]])
+        >>> noise = torch.randn(4000, 2, generator=torch.Generator().manual_seed(0))
+        >>> x = noise @ torch.tensor([[2.0, 0.0], [1.0, 0.5]])
         >>> layer.initialize(x)
         >>> z, _ = layer.to_latent(x)
         >>> bool((torch.cov(z.T) - torch.eye(2)).abs().max() < 0.1)

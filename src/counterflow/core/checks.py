@@ -98,7 +98,7 @@ def check_positive(value: float, name: str) -> None:
         raise ArgumentError(f"{name} must be above zero, got {value}. Choose a positive number.")
 
 
-def check_count(value: int, name: str, minimum: int = 1) -> None:
+def check_count(value: float | int, name: str, minimum: int = 1) -> None:
     """Check that a whole number is at least ``minimum``.
 
     Raises:

@@ -1,6 +1,7 @@
 """A mixture of densities."""
 
 from collections.abc import Iterable
+from typing import cast
 
 import torch
 from jaxtyping import Float
@@ -44,9 +45,14 @@ class Mixture(AbstractDistribution):
         self.components = nn.ModuleList(parts)
         self.logits = nn.Parameter(torch.zeros(len(parts)) if weights is None else weights.detach().log())
 
+    @property
+    def parts(self) -> tuple[AbstractDistribution, ...]:
+        """The densities that are mixed."""
+        return cast("tuple[AbstractDistribution, ...]", tuple(self.components))
+
     def log_prob(self, x: Float[Tensor, "*batch"]) -> Float[Tensor, "*rows"]:
         """Compute the natural log-density, one number per point."""
-        parts = torch.stack([component.log_prob(x) for component in self.components], -1)
+        parts = torch.stack([part.log_prob(x) for part in self.parts], -1)
         return torch.logsumexp(parts + self.logits.log_softmax(-1), -1)
 
     def rsample(
@@ -56,6 +62,6 @@ class Mixture(AbstractDistribution):
         size = as_shape(shape)
         weights = self.logits.detach().softmax(-1).expand(*size, -1)
         chosen = torch.multinomial(weights.reshape(-1, len(self.components)), 1, generator=generator).reshape(size)
-        drawn = torch.stack([component.rsample(size, generator=generator) for component in self.components])
+        drawn = torch.stack([part.rsample(size, generator=generator) for part in self.parts])
         index = chosen.reshape(1, *size, *(1 for _ in self.event_shape)).expand(1, *drawn.shape[1:])
         return drawn.gather(0, index).squeeze(0)

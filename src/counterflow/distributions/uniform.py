@@ -30,14 +30,15 @@ class Uniform(AbstractDistribution):
     high: Tensor
 
     def __init__(self, low: float | Tensor, high: float | Tensor) -> None:
-        low, high = torch.broadcast_tensors(*(_as_point(corner) for corner in (low, high)))
-        super().__init__(tuple(low.shape))
-        if not bool((high > low).all()):
+        lower, upper = torch.broadcast_tensors(_as_point(low), _as_point(high))
+        super().__init__(tuple(lower.shape))
+        if not bool((upper > lower).all()):
             raise ArgumentError(
-                f"high must be above low everywhere, got {low.tolist()} and {high.tolist()}. Exchange the corners."
+                f"high must be above low everywhere, got high {upper.tolist()} and low {lower.tolist()}. "
+                "Exchange the corners."
             )
-        self.register_buffer("low", low.clone())
-        self.register_buffer("high", high.clone())
+        self.register_buffer("low", lower.clone())
+        self.register_buffer("high", upper.clone())
 
     def log_prob(self, x: Float[Tensor, "*batch"]) -> Float[Tensor, "*rows"]:
         """Compute the natural log-density, one number per point: minus infinity outside the box."""

@@ -26,7 +26,7 @@ class FlowDistribution(Distribution):
         (torch.Size([4]), torch.Size([2]), torch.Size([3, 4, 2]))
     """
 
-    arg_constraints = {}
+    arg_constraints = {}  # pyright: ignore[reportIncompatibleMethodOverride, reportAssignmentType]
     has_rsample = True
 
     def __init__(self, flow: "Flow", context: Tensor | None = None) -> None:
@@ -44,6 +44,6 @@ class FlowDistribution(Distribution):
         """Compute the natural log-density."""
         return self.flow(value, self.context)
 
-    def rsample(self, sample_shape: torch.Size | tuple[int, ...] = ()) -> Tensor:
+    def rsample(self, sample_shape: torch.Size | list[int] | tuple[int, ...] = ()) -> Tensor:
         """Draw points with gradients, from torch's default generator."""
         return self.flow.rsample(tuple(sample_shape), self.context)

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from typing import cast
 
 import torch
 from jaxtyping import Float
@@ -58,7 +59,7 @@ def make_linear(
         >>> make_linear(2, 3, zero=True)(torch.ones(2)).tolist()
         [0.0, 0.0, 0.0]
     """
-    layer = nn.utils.skip_init(nn.Linear, inputs, outputs)
+    layer = cast("nn.Linear", nn.utils.skip_init(nn.Linear, inputs, outputs))
     bound = 1 / math.sqrt(inputs)
     for parameter in layer.parameters():
         nn.init.zeros_(parameter) if zero else nn.init.uniform_(parameter, -bound, bound, generator=generator)

@@ -1,6 +1,7 @@
 """The multilayer perceptron that conditions couplings, with the context joined to its input."""
 
 from itertools import pairwise
+from typing import cast
 
 import torch
 from jaxtyping import Float
@@ -58,7 +59,7 @@ class MLP(nn.Module):
     ) -> Float[Tensor, "*out outputs"]:
         """Compute the output; leading dimensions of ``x`` and ``context`` broadcast."""
         phi = get_activation(self.activation)
-        first, *rest = self.layers
+        first, *rest = cast("list[nn.Linear]", list(self.layers))
         hidden = apply_linear(x, context, weight=first.weight, bias=first.bias)
         for layer in rest:
             hidden = layer(phi(hidden))

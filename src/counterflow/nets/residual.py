@@ -1,5 +1,7 @@
 """A residual network that conditions couplings: deeper than a perceptron, and as easy to train."""
 
+from typing import cast
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -61,7 +63,8 @@ class ResidualMLP(nn.Module):
         """Compute the output; leading dimensions of ``x`` and ``context`` broadcast."""
         phi = get_activation(self.activation)
         hidden = apply_linear(x, context, weight=self.first.weight, bias=self.first.bias)
-        for inner, outer in self.blocks:
+        for block in self.blocks:
+            inner, outer = cast("nn.ModuleList", block)
             hidden = hidden + outer(phi(inner(phi(hidden))))
         return self.last(phi(hidden))
 
