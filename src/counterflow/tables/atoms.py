@@ -55,7 +55,7 @@ def _high_codes(values: np.ndarray, counts: np.ndarray) -> list[float]:
 
 def _is_nines(value: float) -> bool:
     digits = f"{value:.0f}"
-    return value % 1 == 0 and len(digits) > 1 and set(digits[:-1]) == {"9"} and digits[-1] in "6789"
+    return bool(value % 1 == 0) and len(digits) > 1 and set(digits[:-1]) == {"9"} and digits[-1] in "6789"
 
 
 def find_inflation(numbers: np.ndarray, *, whole: bool) -> list[float]:

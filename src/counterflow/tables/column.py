@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Any
 
 from counterflow.core.errors import SchemaError
 from counterflow.tables.hints import did_you_mean, listed
@@ -54,7 +54,7 @@ class Atom:
     """
 
     value: Number
-    kind: Literal["code", "inflation"] = "code"
+    kind: str = "code"
     may_change: bool | None = None
     allowed: bool | None = None
 
@@ -120,7 +120,7 @@ class Column:
     atoms: Sequence[Atom] = field(default=(), kw_only=True)
     actionable: bool = field(default=True, kw_only=True)
     protected: bool = field(default=False, kw_only=True)
-    direction: Literal["any", "increase", "decrease"] = field(default="any", kw_only=True)
+    direction: str = field(default="any", kw_only=True)
     cost: Number = field(default=1.0, kw_only=True)
     verb: str | Mapping[str, str] | None = field(default=None, kw_only=True)
     dtype: str | None = field(default=None, kw_only=True)

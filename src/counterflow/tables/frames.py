@@ -1,8 +1,7 @@
 """The only door for data frames and their files: nothing else in the library imports narwhals, pyarrow or pandas."""
 
 import json
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
@@ -13,13 +12,15 @@ import pyarrow as pa
 
 from counterflow.core.errors import DataError, MissingExtra
 from counterflow.persistence import atomic_path
-from counterflow.tables.hints import listed
+from counterflow.tables.file_forms import by_suffix, csv_sentence
 
 __all__ = [
     "Backend",
     "arrow_array",
+    "arrow_labels",
     "backend_of",
     "empty_frame",
+    "is_dictionary",
     "frame_of",
     "missing_row",
     "open_frame",
@@ -86,6 +87,21 @@ def arrow_array(values: Any, dtype: Any = None) -> pa.Array:
         raise DataError(f"a column mixes types ({error}). Give each column one type.") from error
 
 
+def arrow_labels(labels: list[Any], column: pa.ChunkedArray) -> pa.Array:
+    """Labels as an arrow dictionary array that keeps the dictionary of ``column``, with new labels at its end."""
+    chunks = column.unify_dictionaries().chunks
+    known = chunks[0].dictionary.to_pylist() if chunks else []
+    places = {label: place for place, label in enumerate(dict.fromkeys([*known, *labels])) if label is not None}
+    indices = pa.array([places.get(label) for label in labels], column.type.index_type)
+    dictionary = pa.array(list(places), column.type.value_type)
+    return pa.DictionaryArray.from_arrays(indices, dictionary, ordered=column.type.ordered)
+
+
+def is_dictionary(dtype: Any) -> bool:
+    """Whether an arrow type is that of dictionary-encoded labels."""
+    return pa.types.is_dictionary(dtype)
+
+
 def missing_row(columns: pa.Table) -> pa.Table:
     """One row of missing values with the columns of an arrow table."""
     return pa.table([pa.nulls(1, kind) for kind in columns.schema.types], schema=columns.schema)
@@ -149,7 +165,7 @@ def read_table(path: str | Path, *, strip: bool = True) -> Any:
     path = Path(path)
     if not path.is_file():
         raise DataError(f"there is no file '{path}'. Check the path; it is read from '{Path.cwd()}'.")
-    reader = _by_suffix(path, {".csv": _read_csv, ".csv.gz": _read_csv, ".parquet": _read_parquet}, "read")
+    reader = by_suffix(path, {".csv": _read_csv, ".csv.gz": _read_csv, ".parquet": _read_parquet}, verb="read")
     table = reader(path)
     doubled = sorted({name for name in table.column_names if table.column_names.count(name) > 1})
     if doubled:
@@ -160,14 +176,6 @@ def read_table(path: str | Path, *, strip: bool = True) -> Any:
     return table.to_pandas() if find_spec("pandas") else table
 
 
-def _by_suffix(path: Path, known: Mapping[str, Callable[..., Any]], verb: str) -> Callable[..., Any]:
-    name = path.name.lower()
-    for suffix, action in known.items():
-        if name.endswith(suffix):
-            return action
-    raise DataError(f"'{path}': counterflow cannot {verb} this kind of file. It takes {listed(list(known))}.")
-
-
 def _read_csv(path: Path) -> pa.Table:
     from pyarrow import csv
 
@@ -175,19 +183,10 @@ def _read_csv(path: Path) -> pa.Table:
     try:
         table = csv.read_csv(path, csv.ReadOptions(use_threads=False), convert_options=convert)
     except (pa.ArrowException, OSError) as error:
-        raise DataError(_csv_sentence(path, str(error))) from error
+        raise DataError(csv_sentence(path, str(error))) from error
     if binary := [field.name for field in table.schema if pa.types.is_binary(field.type)]:
         raise DataError(f"'{path}': column {binary[0]!r} is not UTF-8 text. Save the file as UTF-8.")
     return table.rename_columns([name.strip() or f"Unnamed: {place}" for place, name in enumerate(table.column_names)])
-
-
-def _csv_sentence(path: Path, problem: str) -> str:
-    if ragged := re.search(r"Row #(\d+): Expected (\d+) columns, got (\d+)", problem):
-        line, expected, got = ragged.groups()
-        return f"'{path}', line {line}: expected {expected} fields as in the header, got {got}. Correct this line."
-    if "Empty CSV" in problem:
-        return f"'{path}' is empty: a table has a header line and at least one row."
-    return f"'{path}' cannot be read as CSV: {problem.splitlines()[0]}. Check that it is one."
 
 
 def _read_parquet(path: Path) -> pa.Table:
@@ -226,7 +225,7 @@ def write_table(frame: Any, path: str | Path) -> Path:
     """
     path = Path(path)
     forms = {".csv": _write_csv, ".csv.gz": _write_csv, ".parquet": _write_parquet, ".json": _write_json}
-    writer = _by_suffix(path, forms, "write")
+    writer = by_suffix(path, forms, verb="write")
     table = to_arrow(frame)
     with atomic_path(path) as aside:
         writer(table, aside)

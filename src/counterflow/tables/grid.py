@@ -61,7 +61,7 @@ class Grid(nn.Module):
 
     def _on_grid(self, numbers: Tensor, steps: Tensor, otherwise: Tensor) -> Tensor:
         rounded = steps * self.numerator.to(numbers.dtype) / self.denominator.to(numbers.dtype)
-        return torch.where(self.numerator > 0, rounded, otherwise)
+        return torch.where(self.numerator > 0, rounded + 0.0, otherwise)  # no negative zero
 
     def _inward(self, numbers: Tensor, *, towards: float) -> Tensor:
         """A bound as float32 can hold it, not rounded outward."""

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -29,7 +29,7 @@ def infer_schema(
     codes: Codes = None,
     protected: Sequence[str] = (),
     ignore: Sequence[str] = (),
-    missing: Literal["error", "atom", "drop"] = "error",
+    missing: str = "error",
 ) -> Schema:
     """Read a schema off a table.
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from counterflow.core.errors import SchemaError
 from counterflow.tables.column import Column
@@ -43,7 +43,7 @@ class Schema:
     columns: Sequence[Column]
     target: str | None = field(default=None, kw_only=True)
     classes: Sequence[Any] = field(default=(), kw_only=True)
-    missing: Literal["error", "atom", "drop"] = field(default="error", kw_only=True)
+    missing: str = field(default="error", kw_only=True)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "columns", tuple(self.columns))
@@ -124,7 +124,7 @@ class Schema:
         codes: Sequence[int | float] | Mapping[str, Sequence[int | float]] | None = None,
         protected: Sequence[str] = (),
         ignore: Sequence[str] = (),
-        missing: Literal["error", "atom", "drop"] = "error",
+        missing: str = "error",
     ) -> "Schema":
         """Read a schema off a table; see :func:`counterflow.tables.infer_schema`, which this calls."""
         from counterflow.tables.infer import infer_schema

@@ -88,7 +88,7 @@ def _atom_to_dict(atom: Atom) -> dict[str, Any]:
     return data | {key: getattr(atom, key) for key in ATOM_KEYS[2:] if getattr(atom, key) != getattr(usual, key)}
 
 
-def schema_from_dict(data: Mapping[str, Any]) -> Schema:
+def schema_from_dict(data: Any) -> Schema:
     """Read a schema from plain data.
 
     Raises:
@@ -134,7 +134,9 @@ def _column_from_dict(name: Any, settings: Any) -> Column:
 
 def _kind(name: str, kind: str) -> Kind:
     if kind not in list(Kind):
-        raise SchemaError(f"column {name!r}: {kind!r} is no kind of column.{did_you_mean(kind, list(Kind))}")
+        raise SchemaError(
+            f"column {name!r}: {kind!r} is no kind of column.{did_you_mean(kind, [known.value for known in Kind])}"
+        )
     return Kind(kind)
 
 

@@ -7,7 +7,16 @@ from typing import Any
 import numpy as np
 
 from counterflow.core.errors import DataError
-from counterflow.tables.frames import Backend, arrow_array, backend_of, missing_row, open_frame, series_numbers
+from counterflow.tables.frames import (
+    Backend,
+    arrow_array,
+    arrow_labels,
+    backend_of,
+    is_dictionary,
+    missing_row,
+    open_frame,
+    series_numbers,
+)
 from counterflow.tables.hints import did_you_mean, first_row
 
 __all__ = ["Table", "take_rows"]
@@ -69,10 +78,13 @@ class Table:
         return str(self.series(name).dtype).partition("(")[0]
 
     def declared_categories(self, name: str) -> list[Any] | None:
-        """The categories of a categorical column, in order; ``None`` if its type declares none."""
-        if self.dtype(name) not in ("Categorical", "Enum"):
+        """The categories that a type lists (categoricals of pandas, Enums of polars), in order; else ``None``."""
+        if self.backend in ("numpy", "pyarrow") or self.dtype(name) not in ("Categorical", "Enum"):
             return None
-        return [_plain(label) for label in self.series(name).cat.get_categories().to_list()]
+        dtypes = self.native.dtypes
+        dtype = (dtypes.iloc if self.backend == "pandas" else dtypes)[self.names.index(name)]
+        listed = getattr(dtype, "categories", None)
+        return None if listed is None or not hasattr(listed, "__iter__") else [_plain(label) for label in listed]
 
     def is_ordered(self, name: str) -> bool:
         """Whether the column is an ordered categorical of pandas."""
@@ -80,7 +92,14 @@ class Table:
 
     def labels(self, name: str) -> list[Any]:
         """A column as plain Python values; ``None`` where it is missing."""
-        return [None if _is_missing(value) else _plain(value) for value in self.series(name).to_list()]
+        values = self.series(name).to_list()
+        try:
+            plain = {value: _plain(value) for value in set(values)}  # few labels in many rows
+        except TypeError as error:
+            raise DataError(
+                f"column {name!r} holds lists or other containers, which are no labels. Drop it."
+            ) from error
+        return [plain[value] for value in values]
 
     def numbers(self, name: str) -> np.ndarray:
         """A column as float64; NaN where it is missing.
@@ -187,7 +206,9 @@ def _rebuild_pyarrow(native: Any, columns: dict[int, Any], rows: np.ndarray) -> 
     frame = native.take(rows)
     for place, values in columns.items():
         part = native.schema.field(place)
-        frame = frame.set_column(place, part, arrow_array(values, part.type))
+        labels = is_dictionary(part.type)
+        array = arrow_labels(values, native.column(place)) if labels else arrow_array(values, part.type)
+        frame = frame.set_column(place, part, array)
     return frame
 
 
@@ -218,6 +239,8 @@ def _is_missing(value: Any) -> bool:
 
 
 def _plain(value: Any) -> Any:
+    if _is_missing(value):
+        return None
     return value.item() if isinstance(value, np.generic) else value
 
 

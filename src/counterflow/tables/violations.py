@@ -93,11 +93,14 @@ def _of_category(column: Column, constraints: Constraints, new: float) -> Iterat
 
 
 def _of_number(column: Column, constraints: Constraints, new: float) -> Iterator[str]:
+    if not math.isfinite(new):
+        yield f"{column.name!r} is {new:g}, which is no finite number"
+        return
     asked = constraints.ranges.get(column.name, (None, None))
     for low, high in ((column.lower, column.upper), asked):
         if not (-math.inf if low is None else low) <= new <= (math.inf if high is None else high):
             yield f"{column.name!r} is {new:g}, which is outside {low} to {high}"
-    if column.grid is not None and math.isfinite(new) and not _on_grid(column, new):
+    if column.grid is not None and not _on_grid(column, new):
         yield f"{column.name!r} is {new:g}, which is not on its grid of {column.grid:g}"
 
 

@@ -66,7 +66,7 @@ def readable_name(name: str) -> str:
     return " ".join(re.split(r"[\s_\-]+", name.strip()))
 
 
-def format_number(value: float, decimals: int | None = None) -> str:
+def format_number(value: int | float, decimals: int | None = None) -> str:
     """A number as people write it: no idle zeros, commas from 10,000 on.
 
     Args:
@@ -83,7 +83,7 @@ def format_number(value: float, decimals: int | None = None) -> str:
     return "0" if text == "-0" else text
 
 
-def _places(value: float) -> int:
+def _places(value: int | float) -> int:
     if value == 0 or float(value).is_integer():
         return 0
     return max(0, 5 - math.floor(math.log10(abs(value))))
