@@ -165,7 +165,11 @@ class CounterfactualAnswer:
             "backend": backend_of(self.frame),
             "numbers": _plain_rows(self.numbers),
             "factual_numbers": _plain_rows(self.factual_numbers),
-            "index": {"factual": self.index.factual.tolist(), "label": _labels(self.index.label), "rank": self.index.rank.tolist()},
+            "index": {
+                "factual": self.index.factual.tolist(),
+                "label": _labels(self.index.label),
+                "rank": self.index.rank.tolist(),
+            },
             "status": [status.value for status in self.status],
             "desired": _labels(self.desired),
             "predicted": _labels(self.predicted),
@@ -192,7 +196,11 @@ class CounterfactualAnswer:
         codec = TableCodec(schema)
         numbers, factual_numbers = (_rows(data[name], len(schema)) for name in ("numbers", "factual_numbers"))
         backend: Backend = data["backend"]
-        index = AnswerIndex(np.array(data["index"]["factual"], dtype=np.int64), data["index"]["label"], np.array(data["index"]["rank"], dtype=np.int64))
+        index = AnswerIndex(
+            np.array(data["index"]["factual"], dtype=np.int64),
+            data["index"]["label"],
+            np.array(data["index"]["rank"], dtype=np.int64),
+        )
         _, firsts = np.unique(index.factual, return_index=True)
         return cls(
             schema=schema,

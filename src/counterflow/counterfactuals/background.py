@@ -178,9 +178,7 @@ def _draw(density: ClassDensity, label: int, seed: int) -> Tensor:
     return numbers[torch.from_numpy(plausibility >= 0.5)]
 
 
-def _restore(
-    schema: Schema, plans: tuple[FlowPlan, ...], folder: SavedFolder, name: str, classes: int
-) -> ClassDensity:
+def _restore(schema: Schema, plans: tuple[FlowPlan, ...], folder: SavedFolder, name: str, classes: int) -> ClassDensity:
     encoding = FlowEncoding(schema, folder.part(f"{name}.encoding"))
     flows = nn.ModuleList(plan.build(encoding.dimension, classes).double() for plan in plans)
     flows.load_state_dict(folder.part(f"{name}.flows"))

@@ -68,12 +68,19 @@ class ClassDensity(nn.Module):
             return np.zeros(0)
         return self.member_log_densities(numbers, labels).amin(0).numpy()
 
-    def at_center(
-        self, numbers: Float[Tensor, "rows columns"], labels: Int[Tensor, " rows"]
+    def at_draw(
+        self, draw: int, numbers: Float[Tensor, "rows columns"], labels: Int[Tensor, " rows"]
     ) -> Float[Tensor, "members rows"]:
-        """Log-density under each flow at the center of the dequantization cells; differentiable in ``numbers``."""
-        center = torch.full((self.encoding.dimension,), 0.5, dtype=numbers.dtype)
-        points, log_weight = self.encoding.encode(numbers, center)
+        """Log-density under each flow with a single dequantization draw; differentiable in ``numbers``.
+
+        A search that sees another draw at every step climbs the density of rows, not that of one point of their cells.
+
+        Args:
+            draw: Which of the fixed draws, counted around.
+            numbers: Rows, or points between rows.
+            labels: Their classes.
+        """
+        points, log_weight = self.encoding.encode(numbers, self.noise[draw % len(self.noise), 0])
         context = self._context(labels)
         return torch.stack([flow(points, context) for flow in self.flows]) + log_weight
 

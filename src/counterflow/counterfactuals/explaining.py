@@ -78,9 +78,7 @@ class Question:
         if self.probability is not None:
             low, high = self.probability
             if not 0 <= low < high <= 1:
-                raise ArgumentError(
-                    f"probability must be (low, high) with 0 <= low < high <= 1, got ({low}, {high})."
-                )
+                raise ArgumentError(f"probability must be (low, high) with 0 <= low < high <= 1, got ({low}, {high}).")
 
 
 class _Batch:

@@ -61,9 +61,7 @@ class FlowPlan:
                 context_features=classes,
                 generator=generator,
             )
-        return Autoregressive(
-            features, transformer, hidden=self.hidden, context_features=classes, generator=generator
-        )
+        return Autoregressive(features, transformer, hidden=self.hidden, context_features=classes, generator=generator)
 
 
 def plan_search_flows(rows: int, seed: int) -> tuple[FlowPlan, ...]:

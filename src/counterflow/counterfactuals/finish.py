@@ -10,9 +10,10 @@ from torch import Tensor
 
 from counterflow.counterfactuals.task import Quality, Task
 
-__all__ = ["Incumbent", "round_to_grid", "undo_needless"]
+__all__ = ["Incumbent", "pull_back", "round_to_grid", "undo_needless"]
 
 _PUSHES = (0.0, 0.49, -0.49)
+_NOT_PLAUSIBLE = 2
 
 
 class Incumbent:
@@ -56,6 +57,25 @@ def round_to_grid(incumbent: Incumbent, x: Float[Tensor, "rows columns"], rows: 
         incumbent.offer(task.rules.project(x + push * direction * spacing), rows)
 
 
+def pull_back(incumbent: Incumbent, *, halvings: int = 4) -> None:
+    """Draw each row toward its factual as far as its tier allows, by bisection along the line between both.
+
+    Categories stay as the incumbent has them; numbers go back together, and onto the grid.
+    """
+    task = incumbent.task
+    numeric = task.rules.movable & ~task.categorical & ~task.on_atoms(incumbent.numbers) & ~task.on_atoms(task.factuals)
+    found = incumbent.numbers.clone()
+    low, high = torch.zeros(len(found), dtype=found.dtype), torch.ones(len(found), dtype=found.dtype)
+    for _ in range(halvings):
+        middle = (low + high) / 2
+        between = torch.lerp(task.factuals, found, middle[:, None])
+        trial = task.rules.project(torch.where(numeric, between, found))
+        quality = task.quality(trial, aim=incumbent.aim)
+        kept = (quality.tier <= incumbent.quality.tier) & (quality.tier < _NOT_PLAUSIBLE)
+        low, high = torch.where(kept, low, middle), torch.where(kept, middle, high)
+        _accept(incumbent, trial, quality, kept)
+
+
 def undo_needless(incumbent: Incumbent) -> None:
     """Undo the smallest changes of each row, as many as its tier allows, by bisection over their number.
 
@@ -73,7 +93,9 @@ def undo_needless(incumbent: Incumbent) -> None:
         trial = _undone(incumbent, rank, middle)
         kept = task.quality(trial, aim=incumbent.aim).tier <= incumbent.quality.tier
         low, high = torch.where(kept, middle, low), torch.where(kept, high, middle - 1)
-    _accept(incumbent, _undone(incumbent, rank, low))
+    trial = _undone(incumbent, rank, low)
+    quality = task.quality(trial, aim=incumbent.aim)
+    _accept(incumbent, trial, quality, quality.tier <= incumbent.quality.tier)
 
 
 def _undone(incumbent: Incumbent, rank: Tensor, count: Tensor) -> Tensor:
@@ -81,10 +103,8 @@ def _undone(incumbent: Incumbent, rank: Tensor, count: Tensor) -> Tensor:
     return torch.where(rank < count[:, None], incumbent.task.factuals, incumbent.numbers)
 
 
-def _accept(incumbent: Incumbent, numbers: Tensor) -> None:
-    """Take rows whose tier is no worse, whatever their cost."""
-    quality = incumbent.task.quality(numbers, aim=incumbent.aim)
-    kept = quality.tier <= incumbent.quality.tier
+def _accept(incumbent: Incumbent, numbers: Tensor, quality: Quality, kept: Tensor) -> None:
+    """Replace some rows."""
     incumbent.numbers[kept] = numbers[kept]
     incumbent.quality.tier[kept] = quality.tier[kept]
     incumbent.quality.cost[kept] = quality.cost[kept]

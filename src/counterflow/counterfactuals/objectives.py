@@ -5,8 +5,9 @@ Normalizing Flows", ECAI 2024, arXiv 2405.17640) minimizes, for every row on its
 
 .. math:: d(x, x_0) + \lambda \left[ \ell_{\mathrm{valid}}(x, y') + \max(\delta - \log p(x \mid y'), 0) \right]
 
-Every function takes a batch of rows and returns one number per row, zero or above; both hinges are exactly zero
-where the row is good enough.
+Here a term that must not be positive is a *gap*: signed, at most zero where the row is good enough. The objective takes
+the positive part of each, its hinge; a method that projects uses the gaps and their slopes. Every function takes a batch
+of rows and returns one number per row.
 """
 
 from typing import NamedTuple
@@ -15,19 +16,38 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-__all__ = ["Terms", "density_shortfall", "lp_distance", "probability_hinge", "range_hinge", "score_hinge"]
+__all__ = ["Terms", "density_gap", "lp_distance", "probability_gap", "range_gap", "score_gap"]
 
 
 class Terms(NamedTuple):
-    """The three terms of the objective for a batch of rows, each of shape ``(rows,)``."""
+    """The terms of the objective for a batch of rows.
+
+    ``distance`` is zero or above; ``validity`` is the gap to the wished prediction, and ``shortfall`` has a row for the gap
+    to the density threshold under each flow of an ensemble.
+    """
 
     distance: Float[Tensor, " rows"]
     validity: Float[Tensor, " rows"]
-    shortfall: Float[Tensor, " rows"]
+    shortfall: Float[Tensor, "members rows"]
+
+    @property
+    def gaps(self) -> Float[Tensor, "gaps rows"]:
+        """All gaps, validity first."""
+        return torch.cat((self.validity[None], self.shortfall))
+
+    @property
+    def violation(self) -> Float[Tensor, " rows"]:
+        """The sum of both hinges: that of validity, and the mean one of the flows."""
+        return torch.relu(self.validity) + torch.relu(self.shortfall).mean(0)
+
+    @property
+    def feasible(self) -> Tensor:
+        """Where no gap is positive."""
+        return (self.validity <= 0) & (self.shortfall <= 0).all(0)
 
     def total(self, weight: float) -> Float[Tensor, " rows"]:
-        """Distance plus ``weight`` times both hinges."""
-        return self.distance + weight * (self.validity + self.shortfall)
+        """The objective: distance plus ``weight`` times both hinges."""
+        return self.distance + weight * self.violation
 
 
 def lp_distance(
@@ -58,12 +78,12 @@ def lp_distance(
     return torch.where(moved, torch.where(moved, total, torch.ones_like(total)).pow(1 / norm), total)
 
 
-def score_hinge(
+def score_gap(
     logits: Float[Tensor, "rows classes"], target: Int[Tensor, " rows"], *, margin: float
 ) -> Float[Tensor, " rows"]:
-    r"""How far the target's log-odds are from leading by a margin: :math:`\max(\max_{k \ne t} l_k + m - l_t, 0)`.
+    r"""By how much the target's log-odds miss a lead: :math:`\max_{k \ne t} l_k + m - l_t`.
 
-    For two classes it vanishes where :func:`probability_hinge` does (with the margin translated); unlike that one it
+    For two classes it is positive where :func:`probability_gap` is (with the margin translated); unlike that one it
     keeps its slope where the model is very sure of the wrong class.
 
     Args:
@@ -72,17 +92,17 @@ def score_hinge(
         margin: The lead to reach, in log-odds, zero or above.
 
     Example:
-        >>> score_hinge(torch.tensor([[2.0, 0.5]]), torch.tensor([1]), margin=0.25)
+        >>> score_gap(torch.tensor([[2.0, 0.5]]), torch.tensor([1]), margin=0.25)
         tensor([1.7500])
     """
     wanted, rival = _split_target(logits, target)
-    return torch.relu(rival + margin - wanted)
+    return rival + margin - wanted
 
 
-def probability_hinge(
+def probability_gap(
     probabilities: Float[Tensor, "rows classes"], target: Int[Tensor, " rows"], *, margin: float
 ) -> Float[Tensor, " rows"]:
-    r"""The paper's validity hinge: :math:`\max(\max_{k \ne t} p_k + m - p_t, 0)`.
+    r"""The paper's validity term before its hinge: :math:`\max_{k \ne t} p_k + m - p_t`.
 
     Args:
         probabilities: Class probabilities.
@@ -94,45 +114,43 @@ def probability_hinge(
         ``max(0.5 + eps - p_t, 0)`` vanishes at the same rows with ``m = 2 eps``.
 
     Example:
-        >>> probability_hinge(torch.tensor([[0.75, 0.25]]), torch.tensor([1]), margin=0.0)
+        >>> probability_gap(torch.tensor([[0.75, 0.25]]), torch.tensor([1]), margin=0.0)
         tensor([0.5000])
     """
     wanted, rival = _split_target(probabilities, target)
-    return torch.relu(rival + margin - wanted)
+    return rival + margin - wanted
 
 
-def range_hinge(
+def range_gap(
     value: Float[Tensor, " rows"], low: Float[Tensor, " rows"], high: Float[Tensor, " rows"]
 ) -> Float[Tensor, " rows"]:
-    """Distance of a number (a probability, a prediction) from an interval; open ends are infinite.
+    """By how much a number (a probability, a prediction) misses an interval; open ends are infinite.
 
     Example:
-        >>> range_hinge(torch.tensor([0.5, 0.9]), torch.tensor([0.7, 0.7]), torch.tensor([1.0, 0.8]))
-        tensor([0.2000, 0.1000])
+        >>> range_gap(torch.tensor([0.5, 0.75]), torch.tensor([0.7, 0.5]), torch.tensor([1.0, 1.0]))
+        tensor([ 0.2000, -0.2500])
     """
-    return torch.relu(low - value) + torch.relu(value - high)
+    return torch.maximum(low - value, value - high)
 
 
-def density_shortfall(
-    log_density: Float[Tensor, "*members rows"], threshold: Float[Tensor, " rows"]
-) -> Float[Tensor, " rows"]:
-    r"""How many nats are missing to the threshold: :math:`\max(\delta - \log p(x \mid y'), 0)`.
-
-    With several members the shortfalls are averaged: it is zero exactly where the lowest density reaches the threshold.
+def density_gap(
+    log_density: Float[Tensor, "members rows"], threshold: Float[Tensor, " rows"]
+) -> Float[Tensor, "members rows"]:
+    r"""How many nats each flow misses to the threshold: :math:`\delta - \log p_k(x \mid y')`.
 
     Args:
-        log_density: Natural log-densities under the desired class, one row per member of an ensemble.
+        log_density: Natural log-densities under the desired class, one row per flow of an ensemble.
         threshold: The log-density to reach.
 
     Reference:
-        arXiv 2405.17640, the plausibility loss.
+        arXiv 2405.17640, the plausibility loss before its hinge.
 
     Example:
-        >>> density_shortfall(torch.tensor([[-3.0], [-1.0]]), torch.tensor([-2.0]))
-        tensor([0.5000])
+        >>> density_gap(torch.tensor([[-3.0], [-1.0]]), torch.tensor([-2.0]))
+        tensor([[ 1.],
+                [-1.]])
     """
-    missing = torch.relu(threshold - log_density)
-    return missing if missing.dim() == 1 else missing.mean(0)
+    return threshold - log_density
 
 
 def _split_target(scores: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:

@@ -18,8 +18,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from counterflow.core.errors import ArgumentError
-from counterflow.counterfactuals.finish import Incumbent, round_to_grid, undo_needless
-from counterflow.counterfactuals.objectives import Terms, density_shortfall
+from counterflow.counterfactuals.finish import Incumbent, pull_back, round_to_grid, undo_needless
+from counterflow.counterfactuals.objectives import Terms, density_gap
 from counterflow.counterfactuals.search import Box, SearchSettings, search
 from counterflow.counterfactuals.starts import propose_starts
 from counterflow.counterfactuals.task import Task
@@ -38,7 +38,7 @@ class PPCEF:
         cushion: The share of the way from the asked plausibility to 1 that the search aims beyond it, in [0, 1): with
             ``min_plausibility=0.1`` and ``cushion=0.2`` it aims at 0.28. The paper's median threshold is an aim of 0.5.
         validity: The scale of the validity hinge: ``"log-odds"`` or the paper's ``"probability"``.
-        learning_rate: First step in standardized units.
+        learning_rate: Adam's first step in standardized units.
         max_steps: The most steps a row may take.
         patience: Steps without a nearer feasible point after which a row leaves.
         norm: The exponent of the distance, unless :meth:`explain` is given one.
@@ -67,13 +67,13 @@ class PPCEF:
 
     _PRESETS: ClassVar[dict[str, dict[str, object]]] = {
         "default": {
-            "weight": 10.0,
+            "weight": 5.0,
             "margin": 0.02,
             "cushion": 0.2,
             "validity": "log-odds",
-            "learning_rate": 0.1,
-            "max_steps": 200,
-            "patience": 25,
+            "learning_rate": 0.05,
+            "max_steps": 120,
+            "patience": 6,
             "sparse": True,
         },
         "paper": {
@@ -105,10 +105,11 @@ class PPCEF:
         incumbent = Incumbent(task, aim=self.aim(task.min_plausibility))
         rows = torch.nonzero(task.rules.can_change)[:, 0]
         self._search_from(incumbent, task.factuals[rows], rows)
-        guided = rows if task.switchable.any() else incumbent.unsettled()
+        guided = rows[(task.rules.may_switch.any(1) | (incumbent.quality.tier > 0))[rows]]
         for start, some in propose_starts(task, guided, count=self.starts, aim=incumbent.aim):
             self._search_from(incumbent, start, some)
         if self.sparse:
+            pull_back(incumbent)
             undo_needless(incumbent)
         return incumbent.numbers
 
@@ -118,7 +119,13 @@ class PPCEF:
             return
         task = incumbent.task.of_rows(rows)
         problem = _Problem(self, task, start, incumbent.aim)
-        found = search(problem, problem.to_steps(start), problem.box, settings=self._settings(), deadline=task.deadline)
+        found = search(
+            problem,
+            problem.to_steps(start),
+            problem.box,
+            settings=self._settings(),
+            deadline=task.deadline,
+        )
         round_to_grid(incumbent, problem.to_numbers(found.x, torch.arange(len(rows))), rows)
 
     def _settings(self) -> SearchSettings:
@@ -133,14 +140,15 @@ class _Problem:
         self.task = task
         self.start = start
         self.moving = task.rules.movable & ~task.on_atoms(start)
+        self.calls = 0
         self.threshold = task.density.threshold(aim)[task.goal.target]
         lower, upper = (
-            torch.where(self.moving, bound, start) / task.scale for bound in (task.rules.lower, task.rules.upper)
+            self.to_steps(torch.where(self.moving, bound, start)) for bound in (task.rules.lower, task.rules.upper)
         )
         self.box = Box(lower, upper)
 
     def to_steps(self, numbers: Tensor) -> Tensor:
-        return numbers / self.task.scale
+        return (numbers / self.task.scale).nan_to_num(0.0)
 
     def to_numbers(self, x: Tensor, rows: Int[Tensor, " some"]) -> Tensor:
         return torch.where(self.moving[rows], x * self.task.scale, self.start[rows])
@@ -148,10 +156,13 @@ class _Problem:
     def __call__(self, x: Tensor, rows: Int[Tensor, " some"]) -> Terms:
         numbers = self.to_numbers(x, rows)
         goal = self.task.goal.of_rows(rows)
-        hinge = goal.hinge(self.task.model.logits(numbers), margin=self.settings.margin, scale=self.settings.validity)
-        log_density = self.task.density.at_center(numbers, goal.target)
+        logits = self.task.model.logits(numbers)
+        log_density = self.task.density.at_draw(self.calls, numbers, goal.target)
+        self.calls += 1
         return Terms(
-            self.task.of_rows(rows).distance(numbers), hinge, density_shortfall(log_density, self.threshold[rows])
+            self.task.of_rows(rows).distance(numbers),
+            goal.gap(logits, margin=self.settings.margin, scale=self.settings.validity),
+            density_gap(log_density, self.threshold[rows]),
         )
 
 

@@ -1,14 +1,16 @@
 """The one search loop: every row of a batch at once, each row leaving on its own.
 
-The loop knows nothing of models, densities or tables. It minimizes the objective of a :class:`Problem` inside a box
-by projected Adam steps, remembers for each row the best point that satisfied both hinges, and lets a row go when that
-point stopped improving. Rows never mix: sums over the batch have the gradient of each row alone, Adam works
-elementwise, and every row has its own clock. So a row's answer does not depend on its company.
+The loop knows nothing of models, densities or tables. It minimizes the objective of a :class:`Problem` inside a box by
+projected Adam steps. Every row has its own step length: it is halved when the row's best feasible point stops improving,
+and after a few halvings the row leaves. Rows never mix: sums over the batch have the gradient of each row alone, and Adam
+works elementwise. So a row's answer does not depend on its company.
+
+A problem may be stochastic (a density under another draw of dequantization noise at every step), so a point counts as
+feasible by the running mean of its gaps.
 """
 
 import math
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -35,6 +37,10 @@ class Box(NamedTuple):
         """The nearest point of the box."""
         return torch.minimum(torch.maximum(x, self.lower), self.upper)
 
+    def of_rows(self, rows: Tensor) -> "Box":
+        """The boxes of some rows."""
+        return Box(self.lower[rows], self.upper[rows])
+
 
 class Problem(Protocol):
     """What is minimized: the terms of the objective at ``x`` for the rows of the batch named by ``rows``."""
@@ -46,21 +52,25 @@ class Problem(Protocol):
 
 @dataclass(frozen=True)
 class SearchSettings:
-    """How the loop steps and when a row leaves.
+    """What the objective weighs, how rows step, and when they leave.
 
     Args:
         weight: Weight of both hinges against the distance.
-        learning_rate: First step length in standardized units; it falls by a cosine to a twentieth.
+        learning_rate: First step length in standardized units.
         max_steps: Steps after which a row leaves in any case.
-        patience: Steps without a nearer feasible point after which a row leaves.
+        patience: Steps without a nearer feasible point after which a row's step length is halved.
+        halvings: A row leaves instead of being halved once more.
         tolerance: The relative gain in distance that counts as nearer.
+        smoothing: Weight of the newest gaps in their running mean, in (0, 1].
     """
 
-    weight: float = 10.0
+    weight: float = 5.0
     learning_rate: float = 0.1
-    max_steps: int = 200
-    patience: int = 25
+    max_steps: int = 150
+    patience: int = 8
+    halvings: int = 4
     tolerance: float = 5e-3
+    smoothing: float = 0.3
 
 
 class Deadline:
@@ -82,8 +92,8 @@ class Deadline:
 class SearchResult(NamedTuple):
     """The best point of each row.
 
-    Feasible rows hold the nearest point that satisfied both hinges; the others the point that was nearest to
-    satisfying them, validity first.
+    Feasible rows hold the nearest point whose gaps were closed; the others the point that was nearest to that,
+    validity first.
     """
 
     x: Float[Tensor, "rows columns"]
@@ -91,48 +101,56 @@ class SearchResult(NamedTuple):
     steps: Int[Tensor, " rows"]
 
 
-class _State:
-    """The batch while it is searched: the walkers still active, and the best point of every row."""
+class _Walkers:
+    """The rows still searched, with all that belongs to their walk."""
 
     def __init__(self, start: Tensor) -> None:
-        rows = len(start)
-        self.rows = torch.arange(rows)
-        self.x = start.clone()
+        self.rows = torch.arange(len(start))
+        self.x = start
         self.first = torch.zeros_like(start)
         self.second = torch.zeros_like(start)
-        self.stale = torch.zeros(rows, dtype=torch.long)
-        self.best = start.clone()
-        self.score = torch.full((rows,), math.inf, dtype=start.dtype)
-        self.feasible = torch.zeros(rows, dtype=torch.bool)
-        self.steps = torch.zeros(rows, dtype=torch.long)
+        self.stale = torch.zeros(len(start), dtype=torch.long)
+        self.halved = torch.zeros(len(start), dtype=torch.long)
+        self.gaps: Tensor | None = None
 
-    def record(self, terms: Terms, tolerance: float) -> None:
-        """Keep the best point of each row: feasible and near, else nearest to feasible with validity first."""
-        distance, validity, shortfall = (term.detach() for term in terms)
-        feasible = (validity <= 0) & (shortfall <= 0)
-        violation = _HOPELESS * (1 + shortfall + _HOPELESS * validity)
-        score = torch.where(feasible, distance, violation)
-        known = self.score[self.rows]
-        better = score < known
-        gained = feasible & (score < known * (1 - tolerance))
-        self.stale = torch.where(gained, 0, self.stale + 1)
-        index = self.rows[better]
-        self.best[index] = self.x[better].detach()
-        self.score[index] = score[better]
-        self.feasible[index] = feasible[better]
+    def smooth(self, gaps: Tensor, share: float) -> Tensor:
+        """The running mean of the gaps."""
+        self.gaps = gaps if self.gaps is None else torch.lerp(self.gaps, gaps, share)
+        return self.gaps
 
-    def keep(self, staying: Tensor, step: int) -> None:
+    def step(self, gradient: Tensor, count: int, rate: Tensor) -> Tensor:
+        """Where an Adam step leads."""
+        self.first = torch.lerp(self.first, gradient, 1 - _BETAS[0])
+        self.second = torch.lerp(self.second, gradient.square(), 1 - _BETAS[1])
+        scale = math.sqrt(1 - _BETAS[1] ** count) / (1 - _BETAS[0] ** count)
+        return self.x.detach() - (rate * scale)[:, None] * self.first / (self.second.sqrt() + _EPSILON)
+
+    def keep(self, staying: Tensor) -> None:
         """Let the other rows go."""
-        self.steps[self.rows[~staying]] = step
-        for name in ("rows", "x", "first", "second", "stale"):
+        for name in ("rows", "x", "first", "second", "stale", "halved"):
             setattr(self, name, getattr(self, name)[staying])
+        self.gaps = None if self.gaps is None else self.gaps[:, staying]
 
-    def step(self, gradient: Tensor, step: int, rate: float) -> None:
-        """One Adam step of every active row."""
-        self.first.lerp_(gradient, 1 - _BETAS[0])
-        self.second.lerp_(gradient.square(), 1 - _BETAS[1])
-        scale = math.sqrt(1 - _BETAS[1] ** step) / (1 - _BETAS[0] ** step)
-        self.x = self.x - rate * scale * self.first / (self.second.sqrt() + _EPSILON)
+
+class _Best:
+    """The best point of every row: feasible and near, else nearest to feasible with validity first."""
+
+    def __init__(self, start: Tensor) -> None:
+        self.x = start.clone()
+        self.score = torch.full((len(start),), math.inf, dtype=start.dtype)
+        self.feasible = torch.zeros(len(start), dtype=torch.bool)
+
+    def offer(self, rows: Tensor, x: Tensor, distance: Tensor, gaps: Tensor, tolerance: float) -> Tensor:
+        """Take better points; say which rows hold a feasible point and did not gain."""
+        feasible = (gaps <= 0).all(0)
+        hinges = torch.relu(gaps)
+        violation = _HOPELESS * (1 + hinges[1:].mean(0) + _HOPELESS * hinges[0])
+        score = torch.where(feasible, distance, violation)
+        known = self.score[rows]
+        better = score < known
+        index = rows[better]
+        self.x[index], self.score[index], self.feasible[index] = x[better], score[better], feasible[better]
+        return self.feasible[rows] & ~(feasible & (score < known * (1 - tolerance)))
 
 
 def search(
@@ -142,7 +160,6 @@ def search(
     *,
     settings: SearchSettings,
     deadline: Deadline | None = None,
-    on_step: Callable[[int, int], None] | None = None,
 ) -> SearchResult:
     """Minimize the objective of every row from its start, inside its box.
 
@@ -150,44 +167,48 @@ def search(
         problem: The objective's terms.
         start: Where each row starts, ``(rows, columns)``, in standardized units.
         box: Where it may go; a column that must not move has ``lower == upper``.
-        settings: Step lengths and when to stop.
+        settings: How to step and when to stop.
         deadline: When to stop in any case.
-        on_step: Called with the step and the number of rows that left.
 
     Returns:
-        The best point of each row, and whether it satisfies both hinges.
+        The best point of each row, and whether its gaps are closed.
 
     Example:
-        >>> from counterflow.counterfactuals.objectives import Terms
         >>> def half(x, rows):  # nearest point to the origin with x >= 1
-        ...     return Terms(x.abs().sum(1), torch.relu(1 - x[:, 0]), torch.zeros(len(x)))
+        ...     return Terms(x.abs().sum(1), 1 - x[:, 0], torch.full((1, len(x)), -1.0))
         >>> box = Box(torch.full((1, 1), -5.0), torch.full((1, 1), 5.0))
         >>> found = search(half, torch.zeros(1, 1), box, settings=SearchSettings())
         >>> bool(found.feasible), round(found.x.item(), 1)
         (True, 1.0)
     """
-    state = _State(box.clamp(start))
-    deadline = deadline or Deadline(None)
-    for step in range(1, settings.max_steps + 1):
-        x = state.x.requires_grad_()
-        terms = problem(x, state.rows)
-        (gradient,) = torch.autograd.grad(terms.total(settings.weight).sum(), x)
-        with torch.no_grad():
-            state.record(terms, settings.tolerance)
-            state.step(gradient, step, _rate(settings, step))
-            state.x = Box(box.lower[state.rows], box.upper[state.rows]).clamp(state.x)
-            done = state.feasible[state.rows] & (state.stale >= settings.patience)
-            if bool(done.any()):
-                state.keep(~done, step)
-        if on_step is not None:
-            on_step(step, len(start) - len(state.rows))
-        if not len(state.rows) or deadline.passed():
+    walkers = _Walkers(box.clamp(start))
+    best = _Best(walkers.x)
+    steps = torch.full((len(start),), settings.max_steps)
+    for count in range(1, settings.max_steps + 1):
+        if not len(walkers.rows) or (deadline is not None and deadline.passed()):
             break
-    state.keep(torch.zeros(len(state.rows), dtype=torch.bool), settings.max_steps)
-    return SearchResult(state.best, state.feasible, state.steps)
+        x = walkers.x.requires_grad_()
+        terms = problem(x, walkers.rows)
+        (gradient,) = torch.autograd.grad(terms.total(settings.weight).sum(), x)
+        gaps = walkers.smooth(terms.gaps.detach(), settings.smoothing)
+        stalled = best.offer(walkers.rows, x.detach(), terms.distance.detach(), gaps, settings.tolerance)
+        walkers.x = box.of_rows(walkers.rows).clamp(walkers.step(gradient, count, _rate(walkers, settings)))
+        leaving = _tire(walkers, stalled, settings)
+        if bool(leaving.any()):
+            steps[walkers.rows[leaving]] = count
+            walkers.keep(~leaving)
+    return SearchResult(best.x, best.feasible, steps)
 
 
-def _rate(settings: SearchSettings, step: int) -> float:
-    """The step length: a cosine from the first down to a twentieth of it."""
-    share = 0.5 * (1 + math.cos(math.pi * step / settings.max_steps))
-    return settings.learning_rate * (0.05 + 0.95 * share)
+def _rate(walkers: _Walkers, settings: SearchSettings) -> Tensor:
+    """The step length of each row."""
+    return settings.learning_rate * torch.pow(0.5, walkers.halved.to(walkers.x.dtype))
+
+
+def _tire(walkers: _Walkers, stalled: Tensor, settings: SearchSettings) -> Tensor:
+    """Halve the step length of rows that stalled for long; say which leave instead."""
+    walkers.stale = torch.where(stalled, walkers.stale + 1, 0)
+    tired = walkers.stale >= settings.patience
+    walkers.stale = torch.where(tired, 0, walkers.stale)
+    walkers.halved = walkers.halved + tired
+    return walkers.halved > settings.halvings

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from counterflow.counterfactuals.copies import RowHashes
 from counterflow.counterfactuals.density import ClassDensity
-from counterflow.counterfactuals.objectives import lp_distance, probability_hinge, range_hinge, score_hinge
+from counterflow.counterfactuals.objectives import lp_distance, probability_gap, range_gap, score_gap
 from counterflow.counterfactuals.search import Deadline
 from counterflow.tables import Rules
 
@@ -62,23 +62,23 @@ class Goal:
         inside = (probability >= self.low) & (probability <= self.high)
         return torch.where(self.by_range, inside, logits.argmax(-1) == self.target)
 
-    def hinge(
+    def gap(
         self, logits: Float[Tensor, "rows classes"], *, margin: float, scale: str = "log-odds"
     ) -> Float[Tensor, " rows"]:
         """How far the output is from the wish plus a margin of probability, in log-odds or in probability."""
         if scale == "probability":
             probabilities = logits.softmax(-1)
-            leading = probability_hinge(probabilities, self.target, margin=2 * margin)
+            leading = probability_gap(probabilities, self.target, margin=2 * margin)
             value = probabilities.gather(1, self.target[:, None])[:, 0]
             low, high = self.low + margin, self.high - margin
         else:
-            leading = score_hinge(logits, self.target, margin=_log_odds(0.5 + margin))
+            leading = score_gap(logits, self.target, margin=_log_odds(0.5 + margin))
             value = _target_log_odds(logits, self.target)
             low, high = _log_odds_of(self.low + margin), _log_odds_of(self.high - margin)
         middle = (low + high) / 2
         crossed = low > high
         low, high = torch.where(crossed, middle, low), torch.where(crossed, middle, high)
-        return torch.where(self.by_range, range_hinge(value, low, high), leading)
+        return torch.where(self.by_range, range_gap(value, low, high), leading)
 
 
 class Quality(NamedTuple):
@@ -166,7 +166,7 @@ class Task:
         """Rank rows exactly as they stand: real predictions, averaged densities, distances, copies."""
         with torch.no_grad():
             logits = self.model.logits(numbers)
-        met, missing = self.goal.met(logits), self.goal.hinge(logits, margin=0.0)
+        met, missing = self.goal.met(logits), self.goal.gap(logits, margin=0.0)
         score = torch.from_numpy(self.density.log_density(numbers, self.goal.target))
         reached = [score >= self.density.threshold(level)[self.goal.target] for level in (aim, self.min_plausibility)]
         tier = torch.where(met, torch.where(reached[1], torch.where(reached[0], 0, 1), 2), 3)
