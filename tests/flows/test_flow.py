@@ -24,6 +24,7 @@ def flow() -> flows.Flow:
         (torch.zeros(5, 3), torch.zeros(5, 3), ShapeError, r"\(\*batch, 2\), got \(5, 3\).*context_features=0"),
         (torch.zeros(5, 3), None, ArgumentError, "pass context="),
         (torch.zeros(5, 3).double(), torch.zeros(5, 2), ArgumentError, r"flow.to\(torch.float64\)"),
+        (torch.zeros(5, 3), torch.zeros(5, 2).double(), ArgumentError, r"context.to\(torch.float32\)"),
         (torch.zeros(5, 3), torch.zeros(4, 2), ShapeError, "must broadcast"),
     ],
 )

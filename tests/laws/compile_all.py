@@ -1,4 +1,4 @@
-"""Compile every registered map in both directions, and every flow with its gradients, without a graph break.
+"""Compile every registered map in both directions, and every flow with its gradients, without a graph break; export it.
 
 Run by test_compile, where no hook checks shapes. Arguments: the backend, then the names of the entries; none for all.
 """
@@ -36,10 +36,21 @@ def check_training_step(name: str, backend: str) -> None:
         compare(one, other)
 
 
+def check_export(name: str) -> None:
+    """A flow leaves Python as a graph for batches of any size."""
+    flow, (x, context) = ALL[name].make(), ALL[name].data()
+    inputs = (x,) if context is None else (x, context)
+    batch = torch.export.Dim("batch", min=2)
+    program = torch.export.export(flow, inputs, dynamic_shapes=tuple({0: batch} for _ in inputs))
+    fewer = tuple(tensor[:5] for tensor in inputs)
+    compare(program.module()(*fewer), flow(*fewer))
+
+
 def main(backend: str, *names: str) -> None:
     for name in names or ALL:
         if name in FLOWS:
             check_training_step(name, backend)
+            check_export(name)
         else:
             check(name, backend)
         print(name)

@@ -49,6 +49,7 @@ def image(generator: torch.Generator) -> Tensor:
 SATURATES = "a distribution function is flat far out"
 OVERFLOWS = "the exponential leaves the range of the dtype"
 USER_CODE = "holds the user's own functions, whose range is theirs"
+FIXED = {"parameters": "it has nothing to learn"}
 
 
 @dataclass(frozen=True)
@@ -122,23 +123,30 @@ BIJECTIONS: dict[str, Case] = {
         coupling(SPLINE, context_features=CONTEXT, flip=True), anywhere, CONTEXT, round_trip=1e-7
     ),
     "elementwise": Case(
-        lambda g: b.Elementwise(lambda x: x**3 + x, _cubic_root, event_shape=FEATURES), exempt={"extremes": USER_CODE}
+        lambda g: b.Elementwise(lambda x: x**3 + x, _cubic_root, event_shape=FEATURES),
+        exempt={"extremes": USER_CODE} | FIXED,
     ),
-    "exp": Case(lambda g: b.Exp(FEATURES), exempt={"extremes": OVERFLOWS}),
+    "exp": Case(lambda g: b.Exp(FEATURES), exempt={"extremes": OVERFLOWS} | FIXED),
     "invert": Case(lambda g: b.Invert(autoregressive(b.ScaleShift(), context_features=CONTEXT)(g)), anywhere, CONTEXT),
-    "linear": Case(lambda g: b.Linear(torch.randn(FEATURES, FEATURES, generator=g), torch.ones(FEATURES))),
-    "log": Case(lambda g: b.Invert(b.Exp(FEATURES)), positive, exempt={"extremes": "needs positive numbers"}),
-    "logit": Case(lambda g: b.Invert(b.Sigmoid(FEATURES)), unit, exempt={"extremes": "needs numbers in (0, 1)"}),
+    "linear": Case(
+        lambda g: b.Linear(torch.randn(FEATURES, FEATURES, generator=g), torch.ones(FEATURES)), exempt=FIXED
+    ),
+    "log": Case(lambda g: b.Invert(b.Exp(FEATURES)), positive, exempt={"extremes": "needs positive numbers"} | FIXED),
+    "logit": Case(
+        lambda g: b.Invert(b.Sigmoid(FEATURES)), unit, exempt={"extremes": "needs numbers in (0, 1)"} | FIXED
+    ),
     "lower_triangular": Case(lambda g: b.LowerTriangular(FEATURES)),
     "lu": Case(lambda g: b.LULinear(FEATURES)),
     "mixture_cdf": Case(lambda g: b.MixtureCDF(MEANS), middle, exempt=FAR),
     "mixture_quantile": Case(lambda g: b.Invert(b.MixtureCDF(MEANS)), unit, exempt={"extremes": "needs (0, 1)"}),
-    "normal_cdf": Case(lambda g: b.NormalCDF(FEATURES), middle, exempt=FAR),
-    "normal_quantile": Case(lambda g: b.Invert(b.NormalCDF(FEATURES)), unit, exempt={"extremes": "needs (0, 1)"}),
+    "normal_cdf": Case(lambda g: b.NormalCDF(FEATURES), middle, exempt=FAR | FIXED),
+    "normal_quantile": Case(
+        lambda g: b.Invert(b.NormalCDF(FEATURES)), unit, exempt={"extremes": "needs (0, 1)"} | FIXED
+    ),
     "orthogonal": Case(lambda g: b.Orthogonal(FEATURES, generator=g)),
-    "permutation": Case(lambda g: b.Permutation([2, 0, 1])),
-    "reversal": Case(lambda g: b.Permutation.reversal(FEATURES)),
-    "sigmoid": Case(lambda g: b.Sigmoid(FEATURES), middle, exempt=FAR),
+    "permutation": Case(lambda g: b.Permutation([2, 0, 1]), exempt=FIXED),
+    "reversal": Case(lambda g: b.Permutation.reversal(FEATURES), exempt=FIXED),
+    "sigmoid": Case(lambda g: b.Sigmoid(FEATURES), middle, exempt=FAR | FIXED),
     "transport": Case(lambda g: b.transport(b.MixtureCDF(MEANS), b.NormalCDF(FEATURES)), middle, exempt=FAR),
     "whitening": Case(lambda g: b.Whitening(FEATURES, context_features=CONTEXT), anywhere, CONTEXT),
 }

@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from counterflow.bijections.base import AbstractDataDependent, broadcast_batch
+from counterflow.bijections.base import AbstractDataDependent
 
 __all__ = ["Whitening"]
 
@@ -61,9 +61,8 @@ class Whitening(AbstractDataDependent):
         self, z: Float[Tensor, "*batch features"], context: Float[Tensor, "*rows c"] | None = None
     ) -> tuple[Float[Tensor, "*out features"], Float[Tensor, "*out"]]:
         """Color and shift back."""
-        z = broadcast_batch(z, context if self.context_features else None)
-        colored = torch.linalg.solve_triangular(self._triangle(), z.unsqueeze(-1), upper=False).squeeze(-1)
-        x = colored + self._center(context)
+        identity = torch.eye(self.features, dtype=z.dtype, device=z.device)
+        x = z @ torch.linalg.solve_triangular(self._triangle(), identity, upper=False).T + self._center(context)
         return x, -self.log_diagonal.sum().expand(x.shape[:-1])
 
     @torch.no_grad()

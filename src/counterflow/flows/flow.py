@@ -205,3 +205,5 @@ class Flow(nn.Module):
         check_event(x, self.event_shape, name)
         check_dtype(x, self.dtype, name)
         check_context(context, self.context_features)
+        if context is not None:
+            check_dtype(context, self.dtype, "context")
