@@ -16,7 +16,7 @@ CODES = [-9.0, -8.0, 999.0]
 
 
 @st.composite
-def labelled_columns(draw, name):
+def labeled_columns(draw, name):
     kind = draw(st.sampled_from(["binary", "categorical", "ordinal"]))
     count = 2 if kind == "binary" else draw(st.integers(2, 5))
     labels = draw(st.sampled_from([LABELS[:count], list(range(3, 3 + count))]))
@@ -47,7 +47,7 @@ def number_columns(draw, name):
 
 
 def column_settings(name):
-    return st.one_of(labelled_columns(name), number_columns(name), number_columns(name))
+    return st.one_of(labeled_columns(name), number_columns(name), number_columns(name))
 
 
 def schema_settings(max_columns=4):
@@ -63,7 +63,7 @@ def build_schema(settings):
 
 def legal_values(column, random, rows):
     """Values that a column can hold: on its grid, within its bounds, on its atoms."""
-    if column.labelled:
+    if column.labeled:
         return random.integers(0, len(column.categories), rows).astype(float)
     lower, upper = (low if math.isfinite(low) else end for low, end in zip(column.bounds, (-30.0, 30.0), strict=True))
     values = random.uniform(lower, upper, rows)
@@ -85,7 +85,7 @@ def build_table(settings, seed, rows=12):
     random = np.random.default_rng(seed)
     numbers = np.stack([legal_values(column, random, rows) for column in schema.columns], axis=1)
     for place, column in enumerate(schema.columns):
-        numbers[:2, place] = [0, 1] if column.labelled else [2.0, 4.0]
+        numbers[:2, place] = [0, 1] if column.labeled else [2.0, 4.0]
     return schema, numbers
 
 

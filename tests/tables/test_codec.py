@@ -74,7 +74,7 @@ def test_numbers_are_the_values_and_the_positions_of_categories(kind):
     schema = schema_of(frame)
     numbers = TableCodec(schema).to_numbers(frame)
     for place, column in enumerate(schema.columns):
-        values = [column.categories[int(v)] for v in numbers[:, place]] if column.labelled else numbers[:, place]
+        values = [column.categories[int(v)] for v in numbers[:, place]] if column.labeled else numbers[:, place]
         assert list(values) == list(MIXED[column.name].astype(object))
 
 

@@ -11,6 +11,7 @@ from scipy import integrate, stats
 from counterflow.core.errors import DataError, ShapeError
 from counterflow.tables import Atom, Column, FlowEncoding, Schema
 from tests.tables.made import build_table, schema_settings, seeds
+from tests.unhooked import run_unhooked
 
 NAN = float("nan")
 CODED = Schema(
@@ -338,3 +339,22 @@ def test_an_inflation_atom_at_the_edge_of_a_lattice_is_reached_only_as_an_atom()
     number = torch.zeros(1, 2, dtype=torch.float64)
     number[0, code], number[0, value] = -3.0, -40.0
     assert encoding.decode(number).item() == 1.0
+
+
+def test_encode_compiles_without_a_break():
+    """One graph for a search to run; without the shape checks, which no graph holds."""
+    script = """
+import numpy as np, torch
+from counterflow.tables import Atom, Column, FlowEncoding, Schema
+schema = Schema([Column("a", "integer", atoms=[Atom(-9)]), Column("x"), Column("k", "binary", categories=["f", "m"])])
+rows = np.array([[1, 0.5, 0], [-9, 2.5, 1], [3, 1.0, 1]], dtype=float)
+encoding = FlowEncoding.fit(schema, rows)
+numbers, noise = torch.tensor(rows), encoding.fixed_noise(4)
+compiled = torch.compile(encoding.encode, fullgraph=True, backend="aot_eager")
+for ours, theirs in zip(compiled(numbers, noise), encoding.encode(numbers, noise)):
+    assert torch.allclose(ours, theirs, rtol=1e-12)
+mapped = torch.func.vmap(lambda row: encoding.encode(row, encoding.center_noise)[0])(numbers)
+assert torch.allclose(mapped, encoding.encode(numbers, encoding.center_noise)[0])
+print("done")
+"""
+    assert "done" in run_unhooked(script)

@@ -67,7 +67,7 @@ class TableCodec:
 
     def _column_to_numbers(self, table: Table, position: int) -> np.ndarray:
         column = self.schema.columns[position]
-        if column.labelled:
+        if column.labeled:
             return _find(column, table.labels(column.name), self._positions[position])
         numbers = table.numbers(column.name)
         _check_numbers(column, numbers)
@@ -136,7 +136,7 @@ def _usual_dtype(column: Column) -> str:
 
 
 def _knows_missing(column: Column) -> bool:
-    return None in column.categories if column.labelled else any(atom.missing for atom in column.atoms)
+    return None in column.categories if column.labeled else any(atom.missing for atom in column.atoms)
 
 
 def _find(column: Column, labels: list[Any], positions: dict[Any, int]) -> np.ndarray:
@@ -182,7 +182,7 @@ def _at_atom(column: Column, numbers: np.ndarray) -> np.ndarray:
 
 def _to_values(column: Column, numbers: np.ndarray) -> list[Any] | np.ndarray:
     """One column of numbers as the values of the table."""
-    if not column.labelled:
+    if not column.labeled:
         _check_numbers(column, numbers)
         return numbers
     wrong = ~((numbers >= 0) & (numbers < len(column.categories)) & (numbers % 1 == 0))

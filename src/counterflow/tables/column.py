@@ -139,7 +139,7 @@ class Column:
         self._check_labels()
 
     @property
-    def labelled(self) -> bool:
+    def labeled(self) -> bool:
         """Whether numbers stand for categories: their positions in ``categories``."""
         return bool(self.categories)
 
@@ -169,8 +169,8 @@ class Column:
 
     @property
     def bounds(self) -> tuple[float, float]:
-        """``(lower, upper)`` as numbers: infinite where unbounded, positions for a labelled column."""
-        if self.labelled:
+        """``(lower, upper)`` as numbers: infinite where unbounded, positions for a labeled column."""
+        if self.labeled:
             return 0.0, float(len(self.categories) - 1)
         return (
             -math.inf if self.lower is None else float(self.lower),
@@ -216,9 +216,9 @@ class Column:
             raise self._error(f"a binary column has two categories, got {len(self.categories)}. Make it categorical.")
         if self.categories and self.kind in (Kind.CONTINUOUS, Kind.INTEGER):
             raise self._error(f"a {self.kind} column has no categories. Make it categorical or ordinal.")
-        if self.labelled and (self.atoms or self.lower is not None or self.upper is not None or self.step is not None):
+        if self.labeled and (self.atoms or self.lower is not None or self.upper is not None or self.step is not None):
             raise self._error("a column of labels has no lower, upper, step or atoms.")
-        if self.labelled and self.decimals is not None:
+        if self.labeled and self.decimals is not None:
             raise self._error("a column of labels has no decimals.")
         self._check_categories()
 

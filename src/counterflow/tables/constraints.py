@@ -189,13 +189,13 @@ def asked_range(column: Column, limits: Sequence[Any] | None) -> tuple[float, fl
 
 
 def _shown(column: Column, value: float) -> str:
-    return repr(column.categories[int(value)]) if column.labelled else f"{value:g}"
+    return repr(column.categories[int(value)]) if column.labeled else f"{value:g}"
 
 
 def _limit(column: Column, limit: Any, default: float) -> float:
     if limit is None:
         return default
-    if column.labelled:
+    if column.labeled:
         _check_labels(column, [limit])
         return float(column.categories.index(limit))
     if isinstance(limit, str | bool) or not hasattr(limit, "__float__") or limit != limit:
@@ -213,7 +213,7 @@ def _check_range(column: Column, limits: Sequence[Any]) -> None:
 
 
 def _check_labels(column: Column, labels: Sequence[Any]) -> None:
-    if not column.labelled:
+    if not column.labeled:
         raise ConstraintError(f"{column.name!r} is {column.kind} and has no categories. Use ranges= for numbers.")
     for label in labels:
         if label not in column.categories:

@@ -74,7 +74,7 @@ def _add_column(parts: _Parts, position: int, column: Column, *, values: np.ndar
 
 def _add_constant(parts: _Parts, position: int, column: Column, *, value: float) -> None:
     if not column.fixed:
-        shown = column.categories[int(value)] if column.labelled else value
+        shown = column.categories[int(value)] if column.labeled else value
         raise DataError(
             f"column {column.name!r} is constant in the training rows (always {shown!r}), so nothing can be learned "
             f"about changing it. Drop it, or carry it along with schema.with_column({column.name!r}, actionable=False)."

@@ -34,10 +34,10 @@ class Grid(nn.Module):
 
     def __init__(self, schema: Schema) -> None:
         super().__init__()
-        parts = [_fraction(1.0 if column.labelled else column.grid) for column in schema.columns]
+        parts = [_fraction(1.0 if column.labeled else column.grid) for column in schema.columns]
         numerators = torch.tensor([float(part.numerator) for part in parts], dtype=torch.float64)
         denominators = torch.tensor([float(part.denominator) for part in parts], dtype=torch.float64)
-        single = torch.tensor([column.dtype == "Float32" and not column.labelled for column in schema.columns])
+        single = torch.tensor([column.dtype == "Float32" and not column.labeled for column in schema.columns])
         self.register_buffer("numerator", numerators, persistent=False)
         self.register_buffer("denominator", denominators, persistent=False)
         self.register_buffer("single", single, persistent=False)

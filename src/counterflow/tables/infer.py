@@ -93,9 +93,9 @@ def _column(table: Table, name: str, codes: Codes, missing: str) -> Column:
             "date), drop it, or name it in ignore=."
         )
     if dtype in ("String", "Boolean", "Categorical", "Enum"):
-        return _labelled(table, name, missing)
+        return _labeled(table, name, missing)
     if dtype == "Object" and not all(_is_number(value) for value in table.labels(name)):
-        return _labelled(table, name, missing)
+        return _labeled(table, name, missing)
     return _numeric(table, name, codes, missing)
 
 
@@ -103,7 +103,7 @@ def _is_number(value: Any) -> bool:
     return value is None or (hasattr(value, "__float__") and not isinstance(value, bool))
 
 
-def _labelled(table: Table, name: str, missing: str) -> Column:
+def _labeled(table: Table, name: str, missing: str) -> Column:
     labels = table.labels(name)
     seen = set(labels)
     _refuse_missing(name, labels.count(None), missing)

@@ -39,7 +39,7 @@ class Rules:
         strict_upper: The largest.
         at_code: Which numbers are codes in the factual.
         may_switch: Which categorical and binary entries may change.
-        category_column: For each of all K categories of labelled columns its column.
+        category_column: For each of all K categories of labeled columns its column.
         category_index: And its position there.
         may_take: Which category each row may have, (n, K); the factual one always.
         atom_column: For each of all A atoms its column.
@@ -145,7 +145,7 @@ class Rules:
         Returns:
             Legal rows: a row that is legal already comes back as it is.
         """
-        proposed = torch.where(numbers.isfinite() | self.factual.isnan(), numbers, self._landed(numbers))
+        proposed = torch.where(numbers.isfinite(), numbers, self._landed(numbers))
         legal = torch.where(self.movable, self._on_line(proposed), self.factual)
         legal = torch.where(self._lands(numbers), numbers, legal)
         legal = self._with_categories(proposed, legal)
@@ -165,7 +165,7 @@ class Rules:
         This is the second witness of :meth:`project`: it shares no code and no tensor with it, and is slow.
         """
         pairs = zip(self.factual.tolist(), numbers.tolist(), strict=True)
-        return [broken_rules(self.schema, self.constraints, before, after) for before, after in pairs]
+        return [broken_rules(self.schema, self.constraints, before=before, after=after) for before, after in pairs]
 
     def _landed(self, numbers: Tensor) -> Tensor:
         """Infinite numbers go to the end of their box, missing ones back to the factual."""
@@ -194,14 +194,15 @@ class Rules:
     def _with_categories(self, numbers: Tensor, legal: Tensor) -> Tensor:
         """Put the nearest allowed position into ordinal columns, and the proposed category, if allowed, into others."""
         for position, column in enumerate(self.schema.columns):
-            if not column.labelled:
+            if not column.labeled:
                 continue
             may = self.may_take[:, self.category_column == position]
             places = torch.arange(may.shape[1], dtype=numbers.dtype, device=numbers.device)
             gaps = (numbers[..., position].unsqueeze(-1).nan_to_num() - places).abs()
             nearest = torch.where(may, gaps, torch.inf).argmin(-1).to(numbers.dtype)
-            near_enough = column.numeric or (nearest - numbers[..., position]).abs() <= 0.5
-            chosen = torch.where(torch.as_tensor(near_enough), nearest, self.factual[:, position])
+            reach = torch.inf if column.numeric else 0.5
+            reached = (nearest - numbers[..., position]).abs() <= reach
+            chosen = torch.where(reached, nearest, self.factual[:, position])
             legal = torch.cat([legal[..., :position], chosen.unsqueeze(-1), legal[..., position + 1 :]], -1)
         return legal
 

@@ -88,7 +88,7 @@ def _categories(schema: Schema, constraints: Constraints, factual: Tensor, *, ch
         taken = [(may & changeable[:, position]) | (here == place) for place, may in enumerate(choices)]
         pairs.extend((position, place) for place in range(len(taken)))
         masks.extend(taken)
-        if column.labelled and not column.numeric:
+        if column.labeled and not column.numeric:
             switch[:, position] = torch.stack(taken).sum(0) > 1
     index = torch.tensor(pairs, dtype=torch.long, device=factual.device).reshape(-1, 2)
     may_take = torch.stack(masks, 1) if masks else torch.zeros(len(factual), 0, dtype=torch.bool, device=factual.device)

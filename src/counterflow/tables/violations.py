@@ -14,7 +14,7 @@ __all__ = ["broken_rules"]
 
 
 def broken_rules(
-    schema: Schema, constraints: Constraints, before: Sequence[float], after: Sequence[float]
+    schema: Schema, constraints: Constraints, *, before: Sequence[float], after: Sequence[float]
 ) -> list[str]:
     """Say which rules a row breaks.
 
@@ -29,7 +29,7 @@ def broken_rules(
 
     Example:
         >>> schema = Schema((Column("age", "integer", upper=99),))
-        >>> broken_rules(schema, Constraints(immutable=["age"]), [30.0], [31.0])
+        >>> broken_rules(schema, Constraints(immutable=["age"]), before=[30.0], after=[31.0])
         ["'age' changed from 30 to 31, but must not change"]
     """
     changed = [
@@ -59,7 +59,7 @@ def _of_column(column: Column, constraints: Constraints, old: float, new: float)
     if goal is not None and goal.kind == "code":
         if name in asked.ranges:
             yield f"{name!r} landed on the code {new:g}, but has a range"
-    elif column.labelled:
+    elif column.labeled:
         yield from _of_category(column, constraints, new)
     else:
         yield from _of_number(column, constraints, new)

@@ -45,7 +45,7 @@ def describe_change(column: Column, before: Any, after: Any) -> str:
     name = readable_name(column.name)
     if _same(before, after):
         return f"{name} stayed {_shown(column, before)}"
-    if column.labelled or _is_code(column, before) or _is_code(column, after):
+    if column.labeled or _is_code(column, before) or _is_code(column, after):
         return f"{name} changed from {_shown(column, before)} to {_shown(column, after)}"
     difference = float(after) - float(before)
     verb = _participle(column.verb, rising=difference > 0)
@@ -153,7 +153,7 @@ def _shown(column: Column, value: Any) -> str:
         return "missing"
     if isinstance(value, str):
         return repr(value)
-    if column.labelled or isinstance(value, bool):
+    if column.labeled or isinstance(value, bool):
         return str(value)
     return f"the code {format_number(value)}" if _is_code(column, value) else _amount(column, float(value))
 
