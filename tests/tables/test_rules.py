@@ -100,8 +100,7 @@ def test_can_change_says_whether_any_other_row_is_legal(schema, constraints, num
 def test_rows_are_independent(schema, constraints, numbers, proposed):
     together = Rules.compile(schema, constraints, numbers).project(torch.tensor(proposed))
     alone = [
-        Rules.compile(schema, constraints, numbers[[row]]).project(torch.tensor(proposed[[row]]))
-        for row in range(4)
+        Rules.compile(schema, constraints, numbers[[row]]).project(torch.tensor(proposed[[row]])) for row in range(4)
     ]
     assert same(torch.cat(alone), together[:4]).all()
 
