@@ -1,7 +1,7 @@
 """What an explainer learns from a table once: two densities, their thresholds, and plausible made-up rows."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -12,12 +12,12 @@ from torch import Tensor, nn
 from counterflow.core.random import derive_seed, make_generator
 from counterflow.counterfactuals.copies import RowHashes
 from counterflow.counterfactuals.density import ClassDensity
-from counterflow.counterfactuals.families import FlowPlan, plan_search_flows, plan_witness
+from counterflow.counterfactuals.families import FlowPlan, plan_search_flows, plan_witness, schooling
 from counterflow.counterfactuals.splits import assign_roles
 from counterflow.counterfactuals.witness import WitnessReport, examine_witness
 from counterflow.persistence import SavedFolder
 from counterflow.tables import FlowEncoding, Schema
-from counterflow.training import FitReport, fit
+from counterflow.training import fit
 
 __all__ = ["Background", "Telling", "learn_background"]
 
@@ -25,9 +25,6 @@ Telling = Callable[[str], None]
 """Called with a sentence when a new part of the work begins."""
 
 _POOL = 2000
-_EPOCHS = {"maf": 60, "realnvp": 45, "spline_autoregressive": 25}
-_SMALL_TABLE_EPOCHS = 300
-_RATES = {"maf": 5e-3, "realnvp": 3e-3, "spline_autoregressive": 5e-3}
 
 
 @dataclass(frozen=True)
@@ -147,21 +144,14 @@ def _train(
 ) -> nn.Module:
     """Fit one class-conditional flow with fresh dequantization noise every batch."""
     flow = plan.build(encoding.dimension, classes)
-    small = len(numbers) < 1000
-    _: FitReport = fit(
+    fit(
         flow,
         numbers,
         context=nn.functional.one_hot(labels, classes).float(),
-        validation=0.15 if small else 0.1,
-        max_epochs=_SMALL_TABLE_EPOCHS if small else _EPOCHS[plan.family],
-        patience=25 if small else 10,
-        batch_size=32 if small else 256,
-        learning_rate=1e-3 if small else _RATES[plan.family],
-        schedule="constant" if small else "cosine",
-        weight_decay=0.1 if small else 0.0,
         generator=make_generator(plan.seed),
         augment=encoding.dequantize,
         progress=progress,
+        **asdict(schooling(plan, len(numbers))),
     )
     return flow
 

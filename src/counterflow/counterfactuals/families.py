@@ -5,15 +5,25 @@ from typing import Any, Literal
 
 import torch
 
-from counterflow.bijections import AbstractBijection, Autoregressive, Chain, Coupling, Permutation, ScaleShift, Spline
-from counterflow.bijections.whitening import Whitening
+from counterflow.bijections import (
+    AbstractBijection,
+    Autoregressive,
+    Chain,
+    Coupling,
+    Permutation,
+    ScaleShift,
+    Spline,
+    Whitening,
+)
 from counterflow.core.random import make_generator
 from counterflow.distributions import StandardNormal
 from counterflow.flows import Flow
 
-__all__ = ["FlowPlan", "plan_search_flows", "plan_witness"]
+__all__ = ["FlowPlan", "Schooling", "plan_search_flows", "plan_witness", "schooling"]
 
-Family = Literal["maf", "realnvp", "spline_autoregressive"]
+Family = Literal["maf", "realnvp", "spline_coupling", "spline_autoregressive"]
+
+_SMALL = 1000
 
 
 @dataclass(frozen=True)
@@ -21,7 +31,7 @@ class FlowPlan:
     """A class-conditional flow that begins as the Gaussian of its data, as plain settings.
 
     Args:
-        family: Affine autoregressive, affine coupling or spline autoregressive layers after the whitening.
+        family: The layers after the whitening: affine or spline, autoregressive or coupling.
         layers: How many of them.
         hidden: Widths of their nets' hidden layers.
         seed: Where permutations and first weights come from.
@@ -51,8 +61,8 @@ class FlowPlan:
         return cls(data["family"], data["layers"], tuple(data["hidden"]), data["seed"])
 
     def _layer(self, features: int, classes: int, layer: int, generator: torch.Generator) -> AbstractBijection:
-        transformer = Spline(bins=8) if self.family == "spline_autoregressive" else ScaleShift()
-        if self.family == "realnvp":
+        transformer = Spline(bins=8) if self.family.startswith("spline") else ScaleShift()
+        if self.family in ("realnvp", "spline_coupling"):
             return Coupling(
                 features,
                 transformer,
@@ -64,17 +74,37 @@ class FlowPlan:
         return Autoregressive(features, transformer, hidden=self.hidden, context_features=classes, generator=generator)
 
 
+@dataclass(frozen=True)
+class Schooling:
+    """How long and how carefully a flow is trained: few rows need small steps, decay and patience."""
+
+    validation: float
+    max_epochs: int
+    patience: int
+    batch_size: int
+    learning_rate: float
+    schedule: Literal["cosine", "constant"]
+    weight_decay: float
+
+
 def plan_search_flows(rows: int, seed: int) -> tuple[FlowPlan, ...]:
     """The ensemble of the search for a table of so many training rows."""
-    width, layers = (64, (3, 6)) if rows >= 1000 else (32, (2, 4))
-    return (
-        FlowPlan("maf", layers[0], (width, width), seed),
-        FlowPlan("realnvp", layers[1], (width, width), seed + 1),
-    )
+    if rows >= _SMALL:
+        return FlowPlan("maf", 3, (64, 64), seed), FlowPlan("realnvp", 6, (64, 64), seed + 1)
+    return FlowPlan("maf", 2, (32, 32), seed), FlowPlan("spline_coupling", 2, (64, 64), seed + 1)
 
 
 def plan_witness(rows: int, seed: int) -> FlowPlan:
     """The judge of the search: another family, and a stronger one, so that it is at least as good a density."""
-    if rows >= 1000:
+    if rows >= _SMALL:
         return FlowPlan("spline_autoregressive", 3, (96, 96), seed)
     return FlowPlan("spline_autoregressive", 1, (64,), seed)
+
+
+def schooling(plan: FlowPlan, rows: int) -> Schooling:
+    """How to train a plan on so many rows."""
+    if rows < _SMALL:
+        return Schooling(0.15, 300, 25, 32, 1e-3, "constant", 1.0)
+    epochs = {"maf": 60, "realnvp": 45, "spline_autoregressive": 25}[plan.family]
+    steps = 256 * max(1, round(rows / 20_000))
+    return Schooling(0.1, epochs, 10, steps, 3e-3 if plan.family == "realnvp" else 5e-3, "cosine", 0.0)

@@ -26,6 +26,8 @@ from counterflow.counterfactuals.task import Task
 
 __all__ = ["PPCEF"]
 
+_LOWEST = -1e6
+
 
 @dataclass(frozen=True)
 class PPCEF:
@@ -141,7 +143,7 @@ class _Problem:
         self.start = start
         self.moving = task.rules.movable & ~task.on_atoms(start)
         self.calls = 0
-        self.threshold = task.density.threshold(aim)[task.goal.target]
+        self.threshold = task.density.threshold(aim)[task.goal.target].clamp(min=_LOWEST)
         lower, upper = (
             self.to_steps(torch.where(self.moving, bound, start)) for bound in (task.rules.lower, task.rules.upper)
         )

@@ -70,6 +70,6 @@ def _value(column: Column, number: float) -> Any:
     """A number of the codec as the table's own value."""
     if np.isnan(number):
         return None
-    if column.labelled:
+    if column.labeled:
         return column.categories[int(number)]
     return int(number) if number.is_integer() and (column.lattice or column.decimals == 0) else float(number)

@@ -1,1 +1,21 @@
-"""estimators."""
+"""Shells in the manner of scikit-learn around the library's main uses."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from counterflow.estimators.explainer import CounterfactualExplainer
+    from counterflow.estimators.flow_density import FlowDensity
+
+__all__ = ["CounterfactualExplainer", "FlowDensity"]
+
+_HOMES = {"CounterfactualExplainer": "explainer", "FlowDensity": "flow_density"}
+
+
+def __getattr__(name: str) -> object:
+    """Load an estimator when it is first used: scikit-learn takes its time to import."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'counterflow.estimators' has no attribute '{name}'.")
+    value = getattr(import_module(f"counterflow.estimators.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value

@@ -8,6 +8,7 @@ from counterflow.models.adapted import AdaptedModel
 from counterflow.models.adapting import adapt
 from counterflow.models.borrowing import Loan
 from counterflow.models.fingerprints import fingerprint
+from counterflow.models.table_classifier import TableClassifier
 from counterflow.models.wrapping import WrappedModel, wrap
 
-__all__ = ["AdaptedModel", "Loan", "WrappedModel", "adapt", "fingerprint", "wrap"]
+__all__ = ["AdaptedModel", "Loan", "TableClassifier", "WrappedModel", "adapt", "fingerprint", "wrap"]

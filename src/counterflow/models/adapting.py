@@ -11,6 +11,7 @@ from counterflow.models.estimators import adapt_estimator
 from counterflow.models.functions import adapt_bare_function, adapt_function
 from counterflow.models.networks import adapt_network
 from counterflow.models.setting import Setting
+from counterflow.models.table_classifier import TableClassifier, adapt_table_classifier
 from counterflow.models.wrapping import WrappedModel
 from counterflow.tables.codec import TableCodec
 from counterflow.tables.schema import Schema
@@ -31,6 +32,7 @@ def _is_wrapped_network(model: Any) -> bool:
 
 # The first test that holds decides. A new kind of model is one file and one line here.
 ADAPTERS: tuple[tuple[Callable[[Any], bool], Callable[[Any, Setting], AdaptedModel]], ...] = (
+    (lambda model: isinstance(model, TableClassifier), adapt_table_classifier),
     (_is_wrapped_network, adapt_network),
     (lambda model: isinstance(model, WrappedModel), adapt_function),
     (lambda model: isinstance(model, nn.Module), _refuse_bare_network),

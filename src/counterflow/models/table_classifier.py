@@ -1,0 +1,153 @@
+"""A classifier of our own for those who bring none: logistic regression on a table of mixed columns."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from counterflow.core.errors import DataError
+from counterflow.models.adapted import AdaptedModel
+from counterflow.models.fingerprints import fingerprint
+from counterflow.models.setting import Setting
+from counterflow.tables.codec import TableCodec
+from counterflow.tables.schema import Schema
+
+__all__ = ["TableClassifier", "adapt_table_classifier"]
+
+
+class TableClassifier:
+    r"""Multinomial logistic regression on standardized numbers, categories and special codes.
+
+    .. math:: p(k \mid x) \propto \exp(b_k + w_k^\top \phi(x))
+
+    A number enters standardized; at a special code it enters as its mean, and the code has a weight of its own, so that
+    -9 is not read as "nine less than nothing". A category has a weight each. It is plain data: weights and a schema.
+
+    Args:
+        schema: The columns.
+        classes: The labels.
+        tensors: ``center``, ``scale``, ``weight`` and ``bias``, as :meth:`fit` finds them.
+
+    Example:
+        >>> from counterflow.tables import Column
+        >>> x = np.array([[0.0], [1.0], [2.0], [3.0]])
+        >>> model = TableClassifier.fit(Schema((Column("x0"),)), x, ["no", "no", "yes", "yes"])
+        >>> model.predict(np.array([[-1.0], [4.0]])).tolist()
+        ['no', 'yes']
+    """
+
+    def __init__(self, schema: Schema, classes: Sequence[Any], tensors: Mapping[str, Tensor]) -> None:
+        self.schema = schema
+        self.classes = tuple(classes)
+        self.tensors = {name: tensor.double() for name, tensor in tensors.items()}
+        self._codec = TableCodec(schema)
+        self._numeric = torch.tensor([not column.labeled for column in schema.columns])
+        self._levels = _levels(schema)
+
+    @classmethod
+    def fit(cls, schema: Schema, frame: Any, labels: Sequence[Any], *, strength: float = 1.0) -> "TableClassifier":
+        """Fit by penalized maximum likelihood (scikit-learn's L-BFGS).
+
+        Args:
+            schema: The columns.
+            frame: Training rows.
+            labels: Their classes.
+            strength: The inverse of the quadratic penalty, scikit-learn's ``C``.
+
+        Returns:
+            The fitted classifier.
+
+        Raises:
+            DataError: The labels hold one class only, or the frame does not fit the schema.
+        """
+        from sklearn.linear_model import LogisticRegression
+
+        known = sorted(set(labels), key=lambda label: (str(type(label)), label))
+        if len(known) < 2:
+            raise DataError(
+                f"a classifier needs rows of two classes at least, got only {known[0]!r}. Check the target."
+            )
+        numbers = torch.from_numpy(TableCodec(schema).to_numbers(frame))
+        center, scale = _standard(schema, numbers)
+        blank = {"weight": torch.zeros(1), "bias": torch.zeros(1), "center": center, "scale": scale}
+        features = cls(schema, known, blank).features(numbers).numpy()
+        codes = np.array([known.index(label) for label in labels])
+        found = LogisticRegression(C=strength, max_iter=2000, tol=1e-6).fit(features, codes)
+        weight, bias = torch.from_numpy(found.coef_), torch.from_numpy(found.intercept_)
+        if len(known) == 2:
+            weight, bias = torch.cat((-weight, weight)) / 2, torch.cat((-bias, bias)) / 2
+        return cls(schema, known, {"center": center, "scale": scale, "weight": weight, "bias": bias})
+
+    def features(self, numbers: Float[Tensor, "rows columns"]) -> Float[Tensor, "rows features"]:
+        """Standardized numbers, then one indicator for each category and atom; differentiable in the numbers."""
+        columns, values = self._levels
+        picked = numbers[:, columns]
+        hits = (picked == values) | (picked.isnan() & values.isnan())
+        special = torch.zeros_like(numbers).index_add(1, columns, hits.to(numbers.dtype)) > 0
+        units = (numbers - self.tensors["center"]) / self.tensors["scale"]
+        plain = torch.where(special | ~self._numeric, torch.zeros_like(units), units)
+        return torch.cat((plain[:, self._numeric], hits.to(numbers.dtype)), 1)
+
+    def logits(self, numbers: Float[Tensor, "rows columns"]) -> Float[Tensor, "rows classes"]:
+        """Unnormalized log-probabilities of rows in the codec's form."""
+        return self.features(numbers) @ self.tensors["weight"].T + self.tensors["bias"]
+
+    def predict_proba(self, frame: Any) -> Float[np.ndarray, "rows classes"]:
+        """The probability of each class."""
+        return self.logits(torch.from_numpy(self._codec.to_numbers(frame))).softmax(1).numpy()
+
+    def predict(self, frame: Any) -> np.ndarray:
+        """The most probable class of each row."""
+        labels = np.empty(len(self.classes), dtype=object)
+        labels[:] = self.classes
+        return labels[self.predict_proba(frame).argmax(1)]
+
+    def to_parts(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        """Plain settings and tensors for a saved folder."""
+        return {"schema": self.schema.to_dict(), "classes": list(self.classes)}, dict(self.tensors)
+
+    @classmethod
+    def from_parts(cls, config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> "TableClassifier":
+        """Build it again from what :meth:`to_parts` gave."""
+        return cls(Schema.from_dict(config["schema"]), config["classes"], tensors)
+
+
+def adapt_table_classifier(model: TableClassifier, setting: Setting) -> AdaptedModel:
+    """Adapt our own classifier: it is a formula already."""
+    return AdaptedModel(
+        name="the logistic regression that counterflow fitted",
+        fingerprint=fingerprint(*model.to_parts()),
+        classes=model.classes,
+        predict=model.predict,
+        judge=model.predict_proba,
+        formula=model.logits,
+    )
+
+
+def _levels(schema: Schema) -> tuple[Tensor, Tensor]:
+    """The column and the number of every category and atom."""
+    pairs = [
+        (position, value)
+        for position, column in enumerate(schema.columns)
+        for value in (*range(len(column.categories)), *(atom.value for atom in column.atoms))
+    ]
+    columns = torch.tensor([position for position, _ in pairs], dtype=torch.long)
+    return columns, torch.tensor([float(value) for _, value in pairs], dtype=torch.float64)
+
+
+def _standard(schema: Schema, numbers: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and deviation of the ordinary numbers of each column."""
+    center, scale = torch.zeros(len(schema), dtype=torch.float64), torch.ones(len(schema), dtype=torch.float64)
+    for position, column in enumerate(schema.columns):
+        values = numbers[:, position]
+        ordinary = torch.tensor([column.code_of(value) is None for value in values.tolist()])
+        kept = values[ordinary & ~values.isnan()]
+        if column.labeled or not len(kept):
+            continue
+        center[position] = kept.mean()
+        deviation = kept.std(correction=0)
+        scale[position] = deviation if deviation > 0 else 1.0
+    return center, scale
