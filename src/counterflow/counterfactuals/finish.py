@@ -10,10 +10,11 @@ from torch import Tensor
 
 from counterflow.counterfactuals.task import Quality, Task
 
-__all__ = ["Incumbent", "pull_back", "round_to_grid", "undo_needless"]
+__all__ = ["NOT_VALID", "Incumbent", "pull_back", "round_to_grid", "undo_needless"]
 
 _PUSHES = (0.0, 0.49, -0.49)
 _NOT_PLAUSIBLE = 2
+NOT_VALID = 3
 
 
 class Incumbent:

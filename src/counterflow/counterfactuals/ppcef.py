@@ -18,8 +18,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from counterflow.core.errors import ArgumentError
-from counterflow.counterfactuals.finish import Incumbent, pull_back, round_to_grid, undo_needless
-from counterflow.counterfactuals.objectives import Terms, density_gap
+from counterflow.counterfactuals.finish import NOT_VALID, Incumbent, pull_back, round_to_grid, undo_needless
+from counterflow.counterfactuals.objectives import Terms, density_gap, lp_distance
 from counterflow.counterfactuals.search import Box, SearchSettings, search
 from counterflow.counterfactuals.starts import propose_starts
 from counterflow.counterfactuals.task import Task
@@ -27,6 +27,9 @@ from counterflow.counterfactuals.task import Task
 __all__ = ["PPCEF"]
 
 _LOWEST = -1e6
+_ALL = slice(None)
+_LONG_STEP, _HEAVY = 0.5, 100.0
+_CUSHION, _CUSHION_OF_FEW, _ENOUGH_HELD_OUT = 0.2, 0.5, 500
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,7 @@ class PPCEF:
         margin: How far beyond its cut-off the target's probability must lie during the search, in [0, 0.5).
         cushion: The share of the way from the asked plausibility to 1 that the search aims beyond it, in [0, 1): with
             ``min_plausibility=0.1`` and ``cushion=0.2`` it aims at 0.28. The paper's median threshold is an aim of 0.5.
+            By default 0.2, and 0.5 where the thresholds rest on fewer than 500 held-out rows of a class.
         validity: The scale of the validity hinge: ``"log-odds"`` or the paper's ``"probability"``.
         learning_rate: Adam's first step in standardized units.
         max_steps: The most steps a row may take.
@@ -71,7 +75,6 @@ class PPCEF:
         "default": {
             "weight": 5.0,
             "margin": 0.02,
-            "cushion": 0.2,
             "validity": "log-odds",
             "learning_rate": 0.05,
             "max_steps": 120,
@@ -98,40 +101,51 @@ class PPCEF:
                 object.__setattr__(self, name, value)
         _check_ranges(self)
 
-    def aim(self, min_plausibility: float) -> float:
-        """The plausibility that the search aims for when ``min_plausibility`` is asked."""
-        return min_plausibility + self.cushion * (1 - min_plausibility)
+    def aim(self, task: Task) -> float:
+        """The plausibility that the search aims for."""
+        cushion = self.cushion
+        if cushion is None:
+            held_out = min(len(scores) for scores in task.density.calibration)
+            cushion = _CUSHION if held_out >= _ENOUGH_HELD_OUT else _CUSHION_OF_FEW
+        return task.min_plausibility + cushion * (1 - task.min_plausibility)
 
     def find(self, task: Task) -> Float[Tensor, "rows columns"]:
         """The best legal row found for each row of the task, the factual itself if there is none."""
-        incumbent = Incumbent(task, aim=self.aim(task.min_plausibility))
+        incumbent = Incumbent(task, aim=self.aim(task))
         rows = torch.nonzero(task.rules.can_change)[:, 0]
         self._search_from(incumbent, task.factuals[rows], rows)
         guided = rows[(task.rules.may_switch.any(1) | (incumbent.quality.tier > 0))[rows]]
-        for start, some in propose_starts(task, guided, count=self.starts, aim=incumbent.aim):
-            self._search_from(incumbent, start, some)
+        starts, guided = propose_starts(task, guided, count=self.starts, aim=incumbent.aim)
+        for start in starts:
+            incumbent.offer(start, guided)
+        self._search_from(incumbent, starts.flatten(0, 1), guided)
+        stubborn = rows[incumbent.quality.tier[rows] >= NOT_VALID]
+        self._search_from(incumbent, task.factuals[stubborn], stubborn, desperate=True)
         if self.sparse:
             pull_back(incumbent)
             undo_needless(incumbent)
         return incumbent.numbers
 
-    def _search_from(self, incumbent: Incumbent, start: Tensor, rows: Tensor) -> None:
-        """Search from legal starting rows, then offer what was found on the grid."""
-        if not len(rows):
+    def _search_from(self, incumbent: Incumbent, start: Tensor, rows: Tensor, *, desperate: bool = False) -> None:
+        """Search from legal starting rows, then offer what was found on the grid; in despair, without the density."""
+        if not len(start):
             return
-        task = incumbent.task.of_rows(rows)
-        problem = _Problem(self, task, start, incumbent.aim)
+        copies = len(start) // len(rows)
+        task = incumbent.task.of_rows(rows.repeat(copies))
+        problem = _Problem(self, task, start, 0.0 if desperate else incumbent.aim)
         found = search(
             problem,
             problem.to_steps(start),
             problem.box,
-            settings=self._settings(),
+            settings=self._settings(desperate=desperate),
             deadline=task.deadline,
         )
-        round_to_grid(incumbent, problem.to_numbers(found.x, torch.arange(len(rows))), rows)
+        for piece in problem.to_numbers(found.x).unflatten(0, (copies, len(rows))):
+            round_to_grid(incumbent, piece, rows)
 
-    def _settings(self) -> SearchSettings:
-        return SearchSettings(self.weight, self.learning_rate, self.max_steps, self.patience)
+    def _settings(self, *, desperate: bool) -> SearchSettings:
+        rate, weight = (_LONG_STEP, _HEAVY) if desperate else (self.learning_rate, self.weight)
+        return SearchSettings(weight, rate, self.max_steps, self.patience)
 
 
 class _Problem:
@@ -141,28 +155,33 @@ class _Problem:
         self.settings = settings
         self.task = task
         self.start = start
-        self.moving = task.rules.movable & ~task.on_atoms(start)
         self.calls = 0
+        self.moving = task.rules.movable & ~task.on_atoms(start)
         self.threshold = task.density.threshold(aim)[task.goal.target].clamp(min=_LOWEST)
+        self.origin = self.to_steps(task.factuals)
+        self.switched = task.delta(start)
         lower, upper = (
             self.to_steps(torch.where(self.moving, bound, start)) for bound in (task.rules.lower, task.rules.upper)
         )
         self.box = Box(lower, upper)
 
     def to_steps(self, numbers: Tensor) -> Tensor:
+        """From the codec's numbers to standardized units."""
         return (numbers / self.task.scale).nan_to_num(0.0)
 
-    def to_numbers(self, x: Tensor, rows: Int[Tensor, " some"]) -> Tensor:
+    def to_numbers(self, x: Tensor, rows: Tensor | slice = _ALL) -> Tensor:
+        """Back, with everything that does not move as the start has it."""
         return torch.where(self.moving[rows], x * self.task.scale, self.start[rows])
 
     def __call__(self, x: Tensor, rows: Int[Tensor, " some"]) -> Terms:
         numbers = self.to_numbers(x, rows)
+        delta = torch.where(self.moving[rows], x - self.origin[rows], self.switched[rows])
         goal = self.task.goal.of_rows(rows)
         logits = self.task.model.logits(numbers)
         log_density = self.task.density.at_draw(self.calls, numbers, goal.target)
         self.calls += 1
         return Terms(
-            self.task.of_rows(rows).distance(numbers),
+            lp_distance(delta, self.task.cost, norm=self.task.norm),
             goal.gap(logits, margin=self.settings.margin, scale=self.settings.validity),
             density_gap(log_density, self.threshold[rows]),
         )
@@ -178,7 +197,7 @@ def _check_ranges(settings: PPCEF) -> None:
     }
     for name, (low, high) in ranges.items():
         value = getattr(settings, name)
-        if not low <= value < high:
+        if value is not None and not low <= value < high:
             raise ArgumentError(f"{name} must lie in [{low:g}, {high:g}), got {value!r}.")
     if settings.validity not in ("log-odds", "probability"):
         raise ArgumentError(f"validity must be 'log-odds' or 'probability', got {settings.validity!r}.")

@@ -1,7 +1,5 @@
 """Further places to start a search: the factual, dressed as a plausible row of the target class."""
 
-from collections.abc import Iterator
-
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -16,7 +14,7 @@ _ROWS_AT_ONCE = 512
 
 def propose_starts(
     task: Task, rows: Int[Tensor, " some"], *, count: int, aim: float
-) -> Iterator[tuple[Float[Tensor, "some columns"], Int[Tensor, " some"]]]:
+) -> tuple[Float[Tensor, "starts kept columns"], Int[Tensor, " kept"]]:
     """Make legal starting rows from the pool of plausible rows of each target class.
 
     A guide of the pool lends its values wherever the rules let the factual change. Of the sixteen nearest of these
@@ -28,16 +26,18 @@ def propose_starts(
         count: How many starts each gets.
         aim: The plausibility aimed for.
 
-    Yields:
-        ``count`` times (or as often as the pool allows) legal rows, one for each of ``rows``, and ``rows``.
+    Returns:
+        The starts, as many for each row as asked (or none), and the rows that got them.
     """
+    kept, found = [], []
     for label in task.goal.target[rows].unique().tolist():
-        some = rows[task.goal.target[rows] == label]
-        guides = task.pool[label]
-        if len(guides) and count > 0:
-            pieces = [_best_hybrids(task, part, guides, count, aim) for part in some.split(_ROWS_AT_ONCE)]
-            for start in torch.cat(pieces, 1):
-                yield start, some
+        guides, some = task.pool[label], rows[task.goal.target[rows] == label]
+        if len(guides) >= max(count, 1) and count > 0:
+            kept.append(some)
+            found.extend(_best_hybrids(task, part, guides, count, aim) for part in some.split(_ROWS_AT_ONCE))
+    if not found:
+        return task.factuals.new_zeros(count, 0, task.factuals.shape[1]), rows[:0]
+    return torch.cat(found, 1), torch.cat(kept)
 
 
 def _best_hybrids(task: Task, rows: Tensor, guides: Tensor, count: int, aim: float) -> Tensor:
