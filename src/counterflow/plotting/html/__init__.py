@@ -1,0 +1,3 @@
+"""The parts of the report: each module writes one section, from the answer alone."""
+
+__all__: list[str] = []

@@ -1,0 +1,105 @@
+"""What was asked: the decision, the rules, and the rows."""
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from counterflow.counterfactuals import CounterfactualAnswer
+from counterflow.plotting.html.elements import Markup, element, paragraph, section
+from counterflow.plotting.words import named
+from counterflow.tables import Schema
+
+__all__ = ["question", "rules_in_words"]
+
+
+def question(answer: CounterfactualAnswer) -> Markup:
+    """The section that says what was asked."""
+    settings = answer.settings
+    items = [*rules_in_words(settings.get("constraints") or {}), *_of_schema(answer.schema), *_of_search(settings)]
+    listed = element("ul", *[element("li", item) for item in items])
+    return section("What was asked", paragraph(_lead(answer), kind="lead"), listed, anchor="asked")
+
+
+def _lead(answer: CounterfactualAnswer) -> str:
+    rows = len(np.unique(answer.index.factual))
+    wishes = Counter(named(label) for label in answer.desired)
+    classes = ", ".join(name for name, _ in wishes.most_common(8)) + (", …" if len(wishes) > 8 else "")
+    decision = f"the decision {classes}" if len(wishes) == 1 else f"one of the decisions {classes} (each row its own)"
+    count = answer.settings.get("count", 1)
+    each = "" if count == 1 else f", {count} answers each"
+    already = len(np.unique(answer.index.factual[~answer.answered]))
+    rest = f" For {already:,} of them the model decides so already, and nothing was searched." if already else ""
+    return (
+        f"For {rows:,} row{'' if rows == 1 else 's'}{each}: what would have to be different for the model to come to "
+        f"{decision}?{rest}"
+    )
+
+
+def rules_in_words(constraints: Mapping[str, Any]) -> list[str]:
+    """The constraints of the question, one sentence each.
+
+    Example:
+        >>> rules_in_words({"immutable": ["sex"], "ranges": {"income": [0, None]}, "max_changes": 3})
+        ['Must not change: sex.', 'income, if it changes, must be at least 0.', 'At most 3 columns may change.']
+    """
+    heads = {
+        "immutable": "Must not change",
+        "increase_only": "May only rise",
+        "decrease_only": "May only fall",
+        "free": "Protected, but free to change here",
+    }
+    sentences = [f"{head}: {', '.join(constraints[key])}." for key, head in heads.items() if constraints.get(key)]
+    for name, limits in (constraints.get("ranges") or {}).items():
+        sentences.append(f"{name}, if it changes, must be {_interval(*limits)}.")
+    for name, labels in (constraints.get("allowed") or {}).items():
+        sentences.append(f"{name} may change only to {', '.join(named(label) for label in labels)}.")
+    if (most := constraints.get("max_changes")) is not None:
+        sentences.append(f"At most {most:g} column{'' if most == 1 else 's'} may change.")
+    return sentences
+
+
+def _interval(low: Any, high: Any) -> str:
+    if low is not None and high is not None:
+        return f"between {low} and {high}"
+    return f"at least {low}" if high is None else f"at most {high}"
+
+
+def _of_schema(schema: Schema) -> list[str]:
+    """What the schema rules for every question."""
+    groups = {
+        "Never changed, as they are protected": [c.name for c in schema.columns if c.protected],
+        "Never changed, as nobody can act on them": [c.name for c in schema.columns if c.fixed and not c.protected],
+        "Only ever raised": [c.name for c in schema.columns if c.direction == "increase"],
+        "Only ever lowered": [c.name for c in schema.columns if c.direction == "decrease"],
+        "With special codes that are no numbers": [
+            c.name for c in schema.columns if any(atom.kind == "code" for atom in c.atoms)
+        ],
+    }
+    return [f"{head}: {', '.join(names)}." for head, names in groups.items() if names]
+
+
+def _of_search(settings: Mapping[str, Any]) -> list[str]:
+    sentences = []
+    if (interval := settings.get("probability")) is not None:
+        sentences.append(
+            f"The model's probability of the desired class had to lie between {interval[0]:g} and {interval[1]:g}."
+        )
+    if (level := settings.get("min_plausibility")) is not None:
+        sentences.append(
+            f"An answer had to reach a plausibility of {level:g}: a fresh real row of the class falls short of it with "
+            f"a chance of at most {level:g}, averaged over calibrations."
+        )
+    if (norm := settings.get("norm")) is not None:
+        sentences.append(f"Distance was measured with the exponent p = {norm:g}.")
+    if (deadline := settings.get("deadline")) is not None:
+        sentences.append(f"All answers together had {deadline:g} seconds.")
+    copies = settings.get("allow_training_rows")
+    if copies is not None:
+        sentences.append(
+            "An answer was allowed to equal a training row."
+            if copies
+            else "No answer was allowed to equal a training row."
+        )
+    return sentences

@@ -1,0 +1,93 @@
+"""One card for each answer: the sentence, the changes, and what the judges say."""
+
+import numpy as np
+
+from counterflow.counterfactuals import CounterfactualAnswer
+from counterflow.plotting.changes_view import Change, changes_of
+from counterflow.plotting.html.elements import Markup, element, join, paragraph, section, table
+from counterflow.plotting.words import SHORT, chance_text, named, witness_text
+
+__all__ = ["rows"]
+
+_OPEN = 3
+
+
+def rows(answer: CounterfactualAnswer, *, most: int) -> Markup:
+    """The section of cards.
+
+    Args:
+        answer: The answers.
+        most: How many are listed; that there are more is said.
+
+    Returns:
+        The markup.
+    """
+    shown = min(most, len(answer))
+    note = (
+        f"The first {shown:,} of {len(answer):,} answers are listed."
+        if shown < len(answer)
+        else (f"All {len(answer):,} answers." if len(answer) != 1 else "One answer.")
+    )
+    sentences = answer.sentences()
+    cards = [_card(answer, position, sentences[position]) for position in range(shown)]
+    lead = paragraph(f"{note} Bars show each change in standard units of its column; rows open with a click.")
+    return section("Row by row", lead, *cards, anchor="rows")
+
+
+def _card(answer: CounterfactualAnswer, position: int, sentence: str) -> Markup:
+    changes = changes_of(answer, position)
+    inner = [paragraph(sentence, kind="sentence"), _verdicts(answer, position)]
+    if changes:
+        inner.append(_changes(answer, position, changes))
+    attributes = {"class": "card"} | ({"open": ""} if position < _OPEN else {})
+    return element("details", _head(answer, position, len(changes)), *inner, attributes=attributes)
+
+
+def _head(answer: CounterfactualAnswer, position: int, changed: int) -> Markup:
+    status = answer.status[position]
+    badge = element("span", SHORT[status], attributes={"class": f"badge {status.value}"})
+    count = "no change" if not changed else f"{changed} change{'' if changed == 1 else 's'}"
+    name = element("strong", _name(answer, position))
+    return element("summary", join([name, badge, element("span", count, attributes={"class": "small"})], " "))
+
+
+def _name(answer: CounterfactualAnswer, position: int) -> str:
+    label, rank = answer.index.label[position], int(answer.index.rank[position])
+    several = answer.settings.get("count", 1) > 1
+    return f"Row {label}, answer {rank + 1}" if several else f"Row {label}"
+
+
+def _verdicts(answer: CounterfactualAnswer, position: int) -> Markup:
+    desired = named(answer.desired[position])
+    facts = [("the model decides", named(answer.predicted[position]))]
+    if not np.isnan(answer.probability[position]):
+        before, after = (chance_text(p[position]) for p in (answer.factual_probability, answer.probability))
+        facts.append((f"probability of {desired}", f"{before} → {after}"))
+    facts.append(("plausibility", f"{answer.plausibility[position]:.2f}{_asked(answer)}"))
+    facts.append(("witness", witness_text(answer, position)))
+    pairs = [element("div", element("dt", name), element("dd", value)) for name, value in facts]
+    return element("dl", *pairs, attributes={"class": "facts"})
+
+
+def _asked(answer: CounterfactualAnswer) -> str:
+    level = answer.settings.get("min_plausibility")
+    return "" if level is None else f" (asked: {level:g})"
+
+
+def _changes(answer: CounterfactualAnswer, position: int, changes: list[Change]) -> Markup:
+    longest = max((abs(change.step) for change in changes if not np.isnan(change.step)), default=1.0)
+    cells = [(c.name, c.before, c.after, c.difference, _bar(c.step, longest)) for c in changes]
+    heads = ("column", "from", "to", "difference", "in standard units")
+    caption = f"Changes of {_name(answer, position).lower()}"
+    return table(heads, cells, caption=caption, kind="changes", numeric=(1, 2, 3))
+
+
+def _bar(step: float, longest: float) -> Markup:
+    """A bar to the left or right of the middle; the number stands beside it."""
+    if np.isnan(step):
+        return element("span", "no length", attributes={"class": "small"})
+    length = 50 * min(abs(step) / longest, 1.0)
+    start = 50.0 if step > 0 else 50.0 - length
+    shape = {"class": "up" if step > 0 else "down", "style": f"left:{start:.1f}%;width:{length:.1f}%"}
+    bar = element("span", element("i", attributes=shape), attributes={"class": "bar", "aria-hidden": "true"})
+    return join([bar, element("span", f"{step:+.2f}".replace("-", "−"), attributes={"class": "step"})])
