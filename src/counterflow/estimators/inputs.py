@@ -78,6 +78,9 @@ def codec_for(schema: Schema, X: Any) -> TableCodec:
 
     A schema that was read off an array (columns x0, x1, ...) also reads a frame by position.
 
+    Raises:
+        DataError: An array has another number of columns than the schema.
+
     Example:
         >>> from counterflow.tables import Column
         >>> codec_for(Schema((Column("age"),)), np.zeros((1, 1))).schema.names
@@ -87,6 +90,10 @@ def codec_for(schema: Schema, X: Any) -> TableCodec:
     names = table_names(X)
     if names is not None and (schema.names != nameless or len(names) != len(schema)):
         return TableCodec(schema)
+    if names is None and X.shape[1] != len(schema):
+        raise DataError(
+            f"X has {X.shape[1]} columns, but the schema has {len(schema)}. Give those of the schema alone."
+        )
     names = nameless if names is None else names
     columns = [replace(column, name=name) for column, name in zip(schema.columns, names, strict=True)]
     return TableCodec(replace(schema, columns=columns, target=None))
@@ -130,5 +137,6 @@ def seed_from(random_state: Any, use: str) -> int | None:
         case np.random.Generator():
             return derive_seed(int(random_state.integers(2**31 - 1)), use)
     raise ArgumentError(
-        f"random_state must be None, an int or a random generator of numpy, got {random_state!r}. Pass a seed such as 0."
+        "random_state must be None, an int or a random generator of numpy, "
+        f"got {random_state!r}. Pass a seed such as 0."
     )

@@ -5,6 +5,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from counterflow.bijections import Chain, Whitening
 from counterflow.core.numerics import log_mean_exp
 from counterflow.flows import Flow
 from counterflow.tables import FlowEncoding
@@ -58,6 +59,11 @@ class TableDensity(nn.Module):
     def draw(self, count: int, *, generator: torch.Generator) -> Float[np.ndarray, "count columns"]:
         """Made-up rows, as numbers that :class:`TableCodec` turns into a frame."""
         return self.encoding.decode(self.flow.sample(count, generator=generator)).numpy()
+
+    @property
+    def whitened(self) -> bool:
+        """Whether a whitening stands in front of the flow that a recipe built."""
+        return isinstance(self.flow.bijection, Chain) and isinstance(self.flow.bijection.parts[0], Whitening)
 
     def tensors(self) -> dict[str, dict[str, Tensor]]:
         """The numbers of its parts for a saved folder."""
