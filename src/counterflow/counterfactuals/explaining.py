@@ -219,7 +219,7 @@ def _judged(
         factual_probability=batch.factual_probability[rows],
         kept=kept,
         witness_report=background.report,
-        evidence=_evidence(batch, answers, index),
+        evidence=_evidence(batch, answers, index, log_density),
         settings=_settings(question),
         provenance=provenance,
         seconds=time.monotonic() - began,
@@ -248,12 +248,15 @@ def _repeats(answers: Tensor, rows: Int[np.ndarray, " answers"]) -> Bool[np.ndar
     return np.array(repeated, dtype=np.bool_)
 
 
-def _evidence(batch: _Batch, answers: Tensor, index: Tensor) -> Evidence:
+def _evidence(batch: _Batch, answers: Tensor, index: Tensor, log_density: Float[np.ndarray, " answers"]) -> Evidence:
     """The numbers behind the pictures."""
     background, target = batch.background, batch.goal.target[index]
     names = {int(k): str(batch.model.classes[int(k)]) for k in target.unique()} if batch.model.classes else {}
     thresholds = background.search.threshold(batch.question.min_plausibility)
     factuals = batch.numbers[index]
+    changed = torch.nonzero((factuals != answers).any(1))[:, 0]
+    factual_log_density = log_density.copy()
+    factual_log_density[changed.numpy()] = background.search.log_density(factuals[changed], target[changed])
     pool = torch.cat([rows[:_MAP_ROWS] for rows in background.pool])
     labels = [str(batch.model.classes[k]) for k, rows in enumerate(background.pool) for _ in rows[:_MAP_ROWS]]
     to_map = _projection(pool, background.scale)
@@ -261,7 +264,7 @@ def _evidence(batch: _Batch, answers: Tensor, index: Tensor) -> Evidence:
         scale=background.scale.numpy(),
         thresholds={name: float(thresholds[k]) for k, name in names.items()},
         calibration={name: background.search.calibration[k].tolist() for k, name in names.items()},
-        factual_log_density=background.search.log_density(factuals, target),
+        factual_log_density=factual_log_density,
         map_labels=labels,
         map_rows=to_map(pool),
         map_factuals=to_map(factuals),

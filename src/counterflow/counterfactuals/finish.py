@@ -49,13 +49,17 @@ class Incumbent:
         return Quality(self.quality.tier[rows], self.quality.cost[rows])
 
 
-def round_to_grid(incumbent: Incumbent, x: Float[Tensor, "rows columns"], rows: Tensor | None = None) -> None:
-    """Offer the legal rows around a point: the nearest, the one rounded away from the factual, the one toward it."""
-    task = incumbent.task if rows is None else incumbent.task.of_rows(rows)
-    direction = torch.sign(x - task.factuals).nan_to_num(0.0)
-    spacing = torch.tensor([column.grid or 0.0 for column in task.rules.schema.columns], dtype=x.dtype)
+def round_to_grid(incumbent: Incumbent, x: Float[Tensor, "rows columns"], rows: Tensor) -> None:
+    """Offer the legal row nearest to a point; where that is not good enough, those rounded outward and inward too."""
+    spacing = torch.tensor([column.grid or 0.0 for column in incumbent.task.rules.schema.columns], dtype=x.dtype)
     for push in _PUSHES:
-        incumbent.offer(task.rules.project(x + push * direction * spacing), rows)
+        rules, factuals = incumbent.task.rules.take(rows), incumbent.task.factuals[rows]
+        direction = torch.sign(x - factuals).nan_to_num(0.0)
+        incumbent.offer(rules.project(x + push * direction * spacing), rows)
+        left = incumbent.quality.tier[rows] > 0
+        rows, x = rows[left], x[left]
+        if not len(rows):
+            break
 
 
 def pull_back(incumbent: Incumbent, *, halvings: int = 4) -> None:

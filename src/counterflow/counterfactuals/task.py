@@ -167,7 +167,8 @@ class Task:
         with torch.no_grad():
             logits = self.model.logits(numbers)
         met, missing = self.goal.met(logits), self.goal.gap(logits, margin=0.0)
-        score = torch.from_numpy(self.density.log_density(numbers, self.goal.target))
+        score = torch.full_like(missing, -torch.inf)
+        score[met] = torch.from_numpy(self.density.log_density(numbers[met], self.goal.target[met]))
         reached = [score >= self.density.threshold(level)[self.goal.target] for level in (aim, self.min_plausibility)]
         tier = torch.where(met, torch.where(reached[1], torch.where(reached[0], 0, 1), 2), 3)
         copied = self._copied(numbers)
