@@ -3,7 +3,7 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -24,10 +24,11 @@ from counterflow.tables.frames import row_labels
 
 __all__ = ["Method", "Question", "explain"]
 
-_ROWS_AT_ONCE = 1024
+_ROWS_AT_ONCE = 4096
 _MAP_ROWS = 400
 
 
+@runtime_checkable
 class Method(Protocol):
     """What a counterfactual method is: a frozen config that finds legal rows for a task."""
 
@@ -195,7 +196,9 @@ def _judged(
     repeated = _repeats(answers, rows) & task.rules.changed(answers).any(1).numpy()
     status = tuple(
         _status(*flags, late=task.deadline.passed())
-        for flags in zip(batch.factual_met[rows], met & ~repeated, plausible, frozen, strict=True)
+        for flags in zip(
+            *(each.tolist() for each in (batch.factual_met[rows], met & ~repeated, plausible, frozen)), strict=True
+        )
     )
     labels = row_labels(batch.frame)
     return CounterfactualAnswer(

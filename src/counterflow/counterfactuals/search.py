@@ -12,7 +12,7 @@ feasible by the running mean of its gaps.
 import math
 import time
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -42,6 +42,7 @@ class Box(NamedTuple):
         return Box(self.lower[rows], self.upper[rows])
 
 
+@runtime_checkable
 class Problem(Protocol):
     """What is minimized: the terms of the objective at ``x`` for the rows of the batch named by ``rows``."""
 

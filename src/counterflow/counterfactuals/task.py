@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -18,6 +18,7 @@ from counterflow.tables import Rules
 __all__ = ["DifferentiableModel", "Goal", "Quality", "Task"]
 
 
+@runtime_checkable
 class DifferentiableModel(Protocol):
     """The part of an adapted model that a search needs."""
 
