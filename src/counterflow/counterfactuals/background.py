@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -96,6 +97,8 @@ def learn_background(
     seed: int,
     tell: Telling | None = None,
     progress: bool = False,
+    checkpoint: Path | None = None,
+    resume: bool = False,
 ) -> Background:
     """Train the search's flows and the witness on disjoint rows, calibrate both, and examine the witness.
 
@@ -107,12 +110,15 @@ def learn_background(
         seed: Where all randomness comes from.
         tell: Told what is being done.
         progress: Show progress bars.
+        checkpoint: A folder that follows the training, with a sub-folder for each flow; the caller removes it.
+        resume: Go on from the checkpoint, to the same result as if nothing had been interrupted.
 
     Returns:
         The background.
 
     Raises:
         DataError: A class has too few rows, or a column that could be changed is constant.
+        PersistenceError: The checkpoint is damaged, or of another table, seed or setting.
     """
     tell = tell or _silent
     roles = assign_roles(labels, seed=derive_seed(seed, "roles"))
@@ -121,6 +127,7 @@ def learn_background(
         *plan_search_flows(len(roles.search), derive_seed(seed, "search") % 2**31),
         plan_witness(len(roles.witness), derive_seed(seed, "witness") % 2**31),
     )
+    course = _Course(classes, progress, checkpoint, resume)
     densities = []
     for name, part, calibration, own in (
         ("search", roles.search, roles.search_calibration, plans[:-1]),
@@ -128,7 +135,10 @@ def learn_background(
     ):
         tell(f"Training the {name}'s density on {len(part):,} rows.")
         encoding = FlowEncoding.fit(schema, numbers[part], score=labels[part].astype(np.float64))
-        flows = [_train(plan, encoding, rows[part], classed[part], classes, progress=progress) for plan in own]
+        flows = [
+            course.train(plan, encoding, rows[part], classed[part], name=f"{name}-{member}")
+            for member, plan in enumerate(own)
+        ]
         density = ClassDensity(encoding, flows, classes=classes)
         density.calibrate(rows[calibration], classed[calibration])
         densities.append(density)
@@ -139,21 +149,30 @@ def learn_background(
     return Background(schema, search, witness, plans, pool, RowHashes.of(rows), report)
 
 
-def _train(
-    plan: FlowPlan, encoding: FlowEncoding, numbers: Tensor, labels: Tensor, classes: int, *, progress: bool
-) -> nn.Module:
-    """Fit one class-conditional flow with fresh dequantization noise every batch."""
-    flow = plan.build(encoding.dimension, classes)
-    fit(
-        flow,
-        numbers,
-        context=nn.functional.one_hot(labels, classes).float(),
-        generator=make_generator(plan.seed),
-        augment=encoding.dequantize,
-        progress=progress,
-        **asdict(schooling(plan, len(numbers))),
-    )
-    return flow
+@dataclass(frozen=True)
+class _Course:
+    """How every flow is trained, and what follows its training."""
+
+    classes: int
+    progress: bool
+    checkpoint: Path | None
+    resume: bool
+
+    def train(self, plan: FlowPlan, encoding: FlowEncoding, numbers: Tensor, labels: Tensor, *, name: str) -> nn.Module:
+        """Fit one class-conditional flow with fresh dequantization noise every batch."""
+        flow = plan.build(encoding.dimension, self.classes)
+        fit(
+            flow,
+            numbers,
+            context=nn.functional.one_hot(labels, self.classes).float(),
+            generator=make_generator(plan.seed),
+            augment=encoding.dequantize,
+            checkpoint=None if self.checkpoint is None else self.checkpoint / name,
+            resume=self.resume,
+            progress=self.progress,
+            **asdict(schooling(plan, len(numbers))),
+        )
+        return flow
 
 
 def _draw(density: ClassDensity, label: int, seed: int) -> Tensor:

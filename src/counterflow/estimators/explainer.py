@@ -72,7 +72,14 @@ class CounterfactualExplainer(BaseEstimator):
         self.random_state = random_state
 
     def fit(
-        self, X: Any, y: Any = None, *, tell: Telling | None = None, progress: bool = False
+        self,
+        X: Any,
+        y: Any = None,
+        *,
+        tell: Telling | None = None,
+        progress: bool = False,
+        checkpoint: str | Path | None = None,
+        resume: bool = False,
     ) -> "CounterfactualExplainer":
         """Learn the densities of the classes.
 
@@ -81,6 +88,8 @@ class CounterfactualExplainer(BaseEstimator):
             y: Its labels, which then name the classes of p(x|y); without them the model's predictions do.
             tell: Called with a sentence when a new part of the work begins.
             progress: Show progress bars.
+            checkpoint: A folder that follows the training, so that Ctrl-C loses little; remove it once all is saved.
+            resume: Go on from the checkpoint, to the same result bit by bit; start afresh where there is none.
 
         Returns:
             The explainer.
@@ -106,6 +115,8 @@ class CounterfactualExplainer(BaseEstimator):
             seed=self.random_state,
             tell=tell,
             progress=progress,
+            checkpoint=None if checkpoint is None else Path(checkpoint),
+            resume=resume,
         )
         self.schema_, self.model_ = schema, model
         self.data_fingerprint_ = fingerprint([numbers, labels])
