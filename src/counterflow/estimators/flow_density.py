@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, Self, no_type_check
+from typing import Any, no_type_check
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
 from counterflow.core.checks import check_count
-from counterflow.core.errors import ArgumentError, DataError
+from counterflow.core.errors import DataError
 from counterflow.core.random import make_generator
 from counterflow.estimators.density_flows import FlowBuilder, build_flow, rebuild_flow, train_flow
 from counterflow.estimators.density_folder import (
@@ -24,16 +24,14 @@ from counterflow.estimators.density_folder import (
     report_from_plain,
     report_to_plain,
 )
-from counterflow.estimators.density_schema import density_schema
-from counterflow.estimators.inputs import checked_table, checked_weights, codec_for, seed_from, table_names
+from counterflow.estimators.density_rows import training_rows
+from counterflow.estimators.inputs import checked_table, codec_for, seed_from
 from counterflow.estimators.table_density import TableDensity
 from counterflow.persistence import join_parts, load_folder, save_folder
 from counterflow.tables import FlowEncoding, Schema, TableCodec, take_rows
 from counterflow.training import FitReport, fit
 
 __all__ = ["FlowDensity"]
-
-FEWEST_ROWS = 2
 
 
 class FlowDensity(DensityMixin, BaseEstimator):
@@ -79,7 +77,7 @@ class FlowDensity(DensityMixin, BaseEstimator):
 
     Example:
         >>> from counterflow.datasets import loan
-        >>> frame = loan(500, random_state=0).frame
+        >>> frame = loan(500, random_state=0).features
         >>> density = FlowDensity("maf", layers=2, max_epochs=5, random_state=0).fit(frame)
         >>> density.score_samples(frame).shape, density.sample(3, random_state=0).shape
         ((500,), (3, 6))
@@ -123,7 +121,7 @@ class FlowDensity(DensityMixin, BaseEstimator):
         self.progress = progress
         self.random_state = random_state
 
-    def fit(self, X: Any, y: Any = None, *, sample_weight: Any = None) -> Self:
+    def fit(self, X: Any, y: Any = None, *, sample_weight: Any = None) -> "FlowDensity":
         """Learn the density of the rows of X.
 
         Args:
@@ -138,7 +136,8 @@ class FlowDensity(DensityMixin, BaseEstimator):
             DataError: X has missing or infinite values, a constant column, text that is no category, or too few rows.
             ArgumentError: A setting is outside its range.
         """
-        X, codec, weights = self._read_training_rows(X, sample_weight)
+        check_count(self.draws, "draws")
+        X, codec, weights = training_rows(self, X, schema=self.schema, sample_weight=sample_weight)
         numbers = codec.to_numbers(X)
         encoding = FlowEncoding.fit(codec.schema, numbers)
         if encoding.dimension == 0:
@@ -226,7 +225,7 @@ class FlowDensity(DensityMixin, BaseEstimator):
         return save_folder(folder, "density", config=config, tensors=join_parts(self.density_.tensors()))
 
     @classmethod
-    def load(cls, folder: str | Path) -> Self:
+    def load(cls, folder: str | Path) -> "FlowDensity":
         """Load what :meth:`save` wrote: the same scores and draws, bit by bit.
 
         Args:
@@ -257,27 +256,6 @@ class FlowDensity(DensityMixin, BaseEstimator):
         tags.input_tags.string = True
         tags.input_tags.categorical = True
         return tags
-
-    def _read_training_rows(self, X: Any, sample_weight: Any) -> tuple[Any, TableCodec, np.ndarray | None]:
-        """The rows that count, the codec that reads them, and their weights."""
-        check_count(self.draws, "draws")
-        if not isinstance(self.schema, Schema | None):
-            raise ArgumentError(f"schema must be a Schema or None, got {type(self.schema).__name__}.")
-        missing = self.schema is not None and self.schema.missing != "error"
-        X = checked_table(self, X, reset=True, fewest=FEWEST_ROWS, missing=missing, strict=self.schema is None)
-        weights = checked_weights(sample_weight, X)
-        counts = np.ones(X.shape[0], dtype=bool) if weights is None else weights > 0
-        codec = codec_for(density_schema(X) if self.schema is None else self.schema, X)
-        if codec.schema.missing == "drop":
-            counts &= ~codec.missing_rows(X)
-        if counts.sum() < FEWEST_ROWS:
-            raise DataError(
-                f"only n_samples={counts.sum()} of {len(counts)} rows have a weight and no missing value, a density "
-                f"needs at least {FEWEST_ROWS}. Give more rows."
-            )
-        if self.schema is not None and table_names(X) is not None:
-            self.n_features_in_, self.feature_names_in_ = len(codec.schema), np.array(codec.schema.names, dtype=object)
-        return take_rows(X, counts), codec, None if weights is None else weights[counts]
 
     def _training(self, generator: torch.Generator) -> Callable[..., FitReport]:
         """:func:`counterflow.training.fit` with this estimator's settings."""
