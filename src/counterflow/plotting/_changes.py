@@ -94,7 +94,7 @@ def _draw(ax: Axes, summaries: list[ColumnSummary]) -> None:
     ax.grid(axis="x", color=FAINT, linewidth=0.5, alpha=0.6)
     ax.set_axisbelow(True)
     label_rows(ax, [summary.name for summary in summaries], [_note(summary) for summary in summaries])
-    ax.set_xlabel("← lower        median change in standard units        higher →", fontsize=8.5)
+    ax.set_xlabel("← lower        median change in standard units        higher →", color=MUTED, fontsize=8.5)
 
 
 def _note(summary: ColumnSummary) -> str:

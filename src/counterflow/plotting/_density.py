@@ -65,6 +65,7 @@ def plot_density(answer: CounterfactualAnswer, *, desired: Any = None, ax: Axes 
             plain_text(
                 f"log-density under {named(desired)} (natural log, data units, probability in discrete columns)"
             ),
+            color=MUTED,
             fontsize=8.5,
         )
     return drawn

@@ -10,7 +10,7 @@ from torch import Tensor
 from counterflow.core.errors import ArgumentError, ShapeError
 from counterflow.core.random import make_generator
 from counterflow.flows import Flow
-from counterflow.plotting.style import ANSWER, INK, canvas, headline, plain_text
+from counterflow.plotting.style import ANSWER, INK, MUTED, canvas, headline, plain_text
 
 __all__ = ["mass_levels", "plot_flow_density"]
 
@@ -64,8 +64,8 @@ def plot_flow_density(
         if points is not None:
             drawn.scatter(*points.detach().cpu().T.numpy(), s=8, color=INK, alpha=0.5, linewidths=0)
         headline(drawn, "Density of the flow", subtitle="each line holds the share of the mass written on it")
-        drawn.set_xlabel(plain_text(names[0]), fontsize=8.5)
-        drawn.set_ylabel(plain_text(names[1]), fontsize=8.5)
+        drawn.set_xlabel(plain_text(names[0]), color=MUTED, fontsize=8.5)
+        drawn.set_ylabel(plain_text(names[1]), color=MUTED, fontsize=8.5)
     return drawn
 
 

@@ -45,8 +45,8 @@ def plot_history(report: FitReport, *, ax: Axes | None = None) -> Axes:
         _frame(drawn, np.concatenate([train, validation]))
         drawn.grid(axis="y", color=FAINT, linewidth=0.5, alpha=0.6)
         headline(drawn, "How the training went", subtitle=report.outcome.sentence, width=70)
-        drawn.set_xlabel("epoch", fontsize=8.5)
-        drawn.set_ylabel("loss (for a flow: nats a row)", fontsize=8.5)
+        drawn.set_xlabel("epoch", color=MUTED, fontsize=8.5)
+        drawn.set_ylabel("loss (for a flow: nats a row)", color=MUTED, fontsize=8.5)
     return drawn
 
 

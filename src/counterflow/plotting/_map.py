@@ -6,10 +6,12 @@ from matplotlib.axes import Axes
 
 from counterflow.core.errors import ArgumentError
 from counterflow.counterfactuals import CounterfactualAnswer
-from counterflow.plotting.style import ANSWER, CLASSES, FACTUAL, INK, canvas, headline, plain_text
+from counterflow.plotting.style import ANSWER, CLASSES, FACTUAL, INK, MUTED, canvas, headline, plain_text, shorten
 from counterflow.plotting.words import named, share_text
 
 __all__ = ["plot_map"]
+
+_MOST_CLASSES = 12
 
 
 def plot_map(answer: CounterfactualAnswer, *, ax: Axes | None = None, most: int = 150) -> Axes:
@@ -43,8 +45,8 @@ def plot_map(answer: CounterfactualAnswer, *, ax: Axes | None = None, most: int 
             subtitle=_facts(answer, len(moved), len(drawn_ones), outside),
             width=74,
         )
-        drawn.set_xlabel("direction of most difference, standard units", fontsize=8.5)
-        drawn.set_ylabel("second direction, standard units", fontsize=8.5)
+        drawn.set_xlabel("direction of most difference, standard units", color=MUTED, fontsize=8.5)
+        drawn.set_ylabel("second direction, standard units", color=MUTED, fontsize=8.5)
         drawn.legend(
             loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False, fontsize=9, labelcolor=INK, borderaxespad=0,
             handletextpad=0.4,
@@ -67,10 +69,15 @@ def _draw_background(ax: Axes, answer: CounterfactualAnswer) -> None:
     for place, name in enumerate(dict.fromkeys(answer.evidence.map_labels)):
         points = answer.evidence.map_rows[labels == name]
         ax.scatter(
-            *points.T, s=9, alpha=0.4, linewidths=0, color=CLASSES[place % len(CLASSES)],
-            marker=markers[place // len(CLASSES) % len(markers)], label=plain_text(f"made up, {named(name)}"),
+            *points.T, s=9, alpha=0.55, linewidths=0, color=CLASSES[place % len(CLASSES)],
+            marker=markers[place // len(CLASSES) % len(markers)], label=_background_label(place, name),
             rasterized=True,
         )  # fmt: skip
+
+
+def _background_label(place: int, name: str) -> str:
+    """The first classes stand in the legend; a leading underscore keeps the others out of it."""
+    return plain_text(f"made up, {shorten(named(name))}") if place < _MOST_CLASSES else "_more"
 
 
 def _draw_arrows(ax: Axes, answer: CounterfactualAnswer, rows: Int[np.ndarray, " some"]) -> None:

@@ -7,7 +7,7 @@ from counterflow.core.errors import ArgumentError
 from counterflow.counterfactuals import CounterfactualAnswer
 from counterflow.plotting.changes_view import Change, changes_of
 from counterflow.plotting.style import ANSWER, FACTUAL, FAINT, INK, MUTED, canvas, headline, label_rows
-from counterflow.plotting.words import facts_of, named, outcome_of
+from counterflow.plotting.words import facts_of, outcome_of
 
 __all__ = ["plot"]
 
@@ -61,7 +61,7 @@ def _position(answer: CounterfactualAnswer, row: int, rank: int) -> int:
 
 def _title(answer: CounterfactualAnswer, position: int) -> str:
     label = answer.index.label[position]
-    return f"Row {label}: {outcome_of(answer, position)} {named(answer.desired[position])}"
+    return f"Row {label}: {outcome_of(answer, position)}"
 
 
 def _draw_bars(ax: Axes, changes: list[Change]) -> None:
@@ -76,7 +76,7 @@ def _draw_bars(ax: Axes, changes: list[Change]) -> None:
     ax.set_axisbelow(True)
     label_rows(ax, [change.name for change in changes], [_note(change) for change in changes])
     _frame(ax, steps[measured])
-    ax.set_xlabel("← lower        change in standard units        higher →", fontsize=8.5)
+    ax.set_xlabel("← lower        change in standard units        higher →", color=MUTED, fontsize=8.5)
 
 
 def _frame(ax: Axes, steps: np.ndarray) -> None:

@@ -112,7 +112,7 @@ def shorten(text: str, length: int = 30) -> str:
 
     Example:
         >>> shorten("NumTrades60Ever2DerogPubRec", 15)
-        'NumTrad…rPubRec'
+        'NumTrad…gPubRec'
     """
     if len(text) <= length:
         return text

@@ -7,7 +7,7 @@ import numpy as np
 from counterflow.core.outcomes import RowStatus
 from counterflow.counterfactuals import CounterfactualAnswer
 
-__all__ = ["SHORT", "chance_text", "facts_of", "named", "outcome_of", "share_text", "witness_text"]
+__all__ = ["SHORT", "chance_text", "facts_of", "named", "outcome_of", "share_text", "status_text", "witness_text"]
 
 SHORT = {
     RowStatus.FOUND: "found",
@@ -32,15 +32,29 @@ def named(label: Any) -> str:
 
 
 def outcome_of(answer: CounterfactualAnswer, position: int) -> str:
-    """What the model says of an answer, up to the name of the desired class."""
+    """What the model says of an answer: the decision, or the probability where a range of it was asked."""
+    desired = named(answer.desired[position])
+    if (interval := answer.settings.get("probability")) is not None:
+        inside = "lies" if answer.valid[position] else "does not lie"
+        return f"the probability of {desired} {inside} between {interval[0]:g} and {interval[1]:g}"
     if answer.status[position] is RowStatus.ALREADY_DESIRED:
-        return "the model already decides"
-    return "with these values the model decides" if answer.valid[position] else "the model still does not decide"
+        return f"the model already decides {desired}"
+    if answer.valid[position]:
+        return f"with these values the model decides {desired}"
+    return f"the model still decides {named(answer.predicted[position])}, not {desired}"
+
+
+def status_text(answer: CounterfactualAnswer, position: int) -> str:
+    """How an answer ended, in a few words."""
+    status = answer.status[position]
+    if status is RowStatus.NOT_VALID and answer.valid[position]:
+        return "repeats an earlier answer"
+    return SHORT[status]
 
 
 def facts_of(answer: CounterfactualAnswer, position: int) -> str:
     """Status, probability, plausibility and witness of one answer, in a line."""
-    facts = [SHORT[answer.status[position]]]
+    facts = [status_text(answer, position)]
     before, after = answer.factual_probability[position], answer.probability[position]
     if not np.isnan(after):
         facts.append(f"model's probability {chance_text(before)} → {chance_text(after)}")

@@ -55,7 +55,7 @@ def table(
     Args:
         heads: The names of the columns.
         rows: The cells.
-        caption: What it shows; for those who hear the page.
+        caption: What it shows, for those who hear the page.
         kind: Its class.
         numeric: Positions of the columns that hold numbers: set flush right.
 
@@ -71,7 +71,11 @@ def table(
         )
         for row in rows
     ]
-    inner = [element("caption", caption), element("thead", head), element("tbody", *body)]
+    inner = [
+        element("caption", element("span", caption, attributes={"class": "heard"})),
+        element("thead", head),
+        element("tbody", *body),
+    ]
     made = element("table", *inner, attributes={"class": kind} if kind else None)
     return element("div", made, attributes={"class": "scroll"})
 

@@ -17,8 +17,8 @@ _POINTS = (
     ),
     (
         "It promises nothing.",
-        "No decision follows from it, and it is no notice in the sense of any law. The model may change, and people may "
-        "decide otherwise.",
+        "No decision follows from it, and it is no notice in the sense of any law. The model may change, and people "
+        "may decide otherwise.",
     ),
     (
         "Plausibility is about fresh rows.",
@@ -28,8 +28,8 @@ _POINTS = (
     ),
     (
         "Other answers may exist.",
-        "The search returns answers that it found near the row. It does not prove that there is none nearer, nor, where "
-        "it found none, that there is none.",
+        "The search returns answers that it found near the row. It does not prove that there is none nearer, nor, "
+        "where it found none, that there is none.",
     ),
 )
 _HASH = re.compile(r"(?:[a-z0-9]+:)?[0-9a-f]{32,}")
@@ -47,10 +47,10 @@ def _witness(answer: CounterfactualAnswer) -> str:
     crossed = answer.witness_report.sizes.get("cross_fitted")
     small = " (the table is small: each side is calibrated on the rows that trained the other)" if crossed else ""
     return (
-        "A search that climbs a density finds the places where that density is wrong, so its own score is a goal and no "
-        "evidence. The witness is a density of another family, trained on rows that did not train the search's densities "
-        f"and never shown to the search{small}; its share says how many of the valid answers it, too, finds plausible at "
-        "the same level."
+        "A search that climbs a density finds the places where that density is wrong, so its own score is a goal and "
+        "no evidence. The witness is a density of another family, trained on rows that did not train the search's "
+        f"densities and never shown to the search{small}; its share says how many of the valid answers it, too, finds "
+        "plausible at the same level."
     )
 
 

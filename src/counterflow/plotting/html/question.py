@@ -13,6 +13,8 @@ from counterflow.tables import Schema
 
 __all__ = ["question", "rules_in_words"]
 
+_MOST_NAMES = 12
+
 
 def question(answer: CounterfactualAnswer) -> Markup:
     """The section that says what was asked."""
@@ -30,10 +32,10 @@ def _lead(answer: CounterfactualAnswer) -> str:
     count = answer.settings.get("count", 1)
     each = "" if count == 1 else f", {count} answers each"
     already = len(np.unique(answer.index.factual[~answer.answered]))
-    rest = f" For {already:,} of them the model decides so already, and nothing was searched." if already else ""
+    rest = f" {already:,} of them {'is' if already == 1 else 'are'} so already; for these nothing was searched."
     return (
         f"For {rows:,} row{'' if rows == 1 else 's'}{each}: what would have to be different for the model to come to "
-        f"{decision}?{rest}"
+        f"{decision}?{rest if already else ''}"
     )
 
 
@@ -77,7 +79,15 @@ def _of_schema(schema: Schema) -> list[str]:
             c.name for c in schema.columns if any(atom.kind == "code" for atom in c.atoms)
         ],
     }
-    return [f"{head}: {', '.join(names)}." for head, names in groups.items() if names]
+    return [f"{head}: {_some(names, len(schema))}." for head, names in groups.items() if names]
+
+
+def _some(names: list[str], columns: int) -> str:
+    """Names, not too many of them."""
+    if len(names) == columns > 1:
+        return f"all {columns} columns"
+    most = names[:_MOST_NAMES]
+    return ", ".join(most) + (f" and {len(names) - len(most)} more" if len(most) < len(names) else "")
 
 
 def _of_search(settings: Mapping[str, Any]) -> list[str]:

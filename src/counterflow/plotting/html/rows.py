@@ -5,7 +5,7 @@ import numpy as np
 from counterflow.counterfactuals import CounterfactualAnswer
 from counterflow.plotting.changes_view import Change, changes_of
 from counterflow.plotting.html.elements import Markup, element, join, paragraph, section, table
-from counterflow.plotting.words import SHORT, chance_text, named, witness_text
+from counterflow.plotting.words import chance_text, named, status_text, witness_text
 
 __all__ = ["rows"]
 
@@ -22,30 +22,36 @@ def rows(answer: CounterfactualAnswer, *, most: int) -> Markup:
     Returns:
         The markup.
     """
-    shown = min(most, len(answer))
-    note = (
-        f"The first {shown:,} of {len(answer):,} answers are listed."
-        if shown < len(answer)
-        else (f"All {len(answer):,} answers." if len(answer) != 1 else "One answer.")
-    )
+    order = np.argsort(~answer.answered, kind="stable")[:most]
     sentences = answer.sentences()
-    cards = [_card(answer, position, sentences[position]) for position in range(shown)]
-    lead = paragraph(f"{note} Bars show each change in standard units of its column; rows open with a click.")
-    return section("Row by row", lead, *cards, anchor="rows")
+    cards = [_card(answer, int(position), sentences[position], is_open=k < _OPEN) for k, position in enumerate(order)]
+    lead = f"{_counted(answer, len(order))} Bars show each change in standard units of its column."
+    return section("Row by row", paragraph(lead), *cards, anchor="rows")
 
 
-def _card(answer: CounterfactualAnswer, position: int, sentence: str) -> Markup:
+def _counted(answer: CounterfactualAnswer, shown: int) -> str:
+    """How many answers are listed, and in which order."""
+    if shown < len(answer):
+        listed = f"{shown:,} of {len(answer):,} answers are listed"
+    else:
+        listed = f"All {len(answer):,} answers are listed" if shown > 1 else "One answer is listed"
+    searched = int(answer.answered.sum())
+    mixed = 0 < searched < shown
+    return f"{listed}{', those already as desired last' if mixed else ''}."
+
+
+def _card(answer: CounterfactualAnswer, position: int, sentence: str, *, is_open: bool) -> Markup:
     changes = changes_of(answer, position)
     inner = [paragraph(sentence, kind="sentence"), _verdicts(answer, position)]
     if changes:
         inner.append(_changes(answer, position, changes))
-    attributes = {"class": "card"} | ({"open": ""} if position < _OPEN else {})
+    attributes = {"class": "card"} | ({"open": ""} if is_open else {})
     return element("details", _head(answer, position, len(changes)), *inner, attributes=attributes)
 
 
 def _head(answer: CounterfactualAnswer, position: int, changed: int) -> Markup:
     status = answer.status[position]
-    badge = element("span", SHORT[status], attributes={"class": f"badge {status.value}"})
+    badge = element("span", status_text(answer, position), attributes={"class": f"badge {status.value}"})
     count = "no change" if not changed else f"{changed} change{'' if changed == 1 else 's'}"
     name = element("strong", _name(answer, position))
     return element("summary", join([name, badge, element("span", count, attributes={"class": "small"})], " "))

@@ -15,7 +15,7 @@ Metric = float | int | bool | str
 METRICS = {
     "witness_share": "share of valid answers that the witness, too, finds plausible",
     "witness_informative": "whether the witness is fit to judge",
-    "validity": "share of answers for which the model decides as desired",
+    "validity": "share of answers for which the model answers as desired",
     "plausible_share": "share of valid answers that reach the asked plausibility under the search's own densities",
     "coverage": "share of rows with at least one valid answer",
     "actionability": "share of answers that keep every rule, by an independent check",
@@ -29,7 +29,7 @@ METRICS = {
     "log_density_mean": "mean log-density of the valid answers",
     "log_density_space": "what the log-densities are measured in",
     "answers": "answers that were searched for",
-    "valid_answers": "answers for which the model decides as desired",
+    "valid_answers": "answers for which the model answers as desired",
     "seconds": "seconds that all answers took together",
 }
 
@@ -39,7 +39,7 @@ def summary(answer: CounterfactualAnswer) -> Markup:
     metrics = answer.metrics()
     report = answer.witness_report
     if not metrics["answers"]:
-        text = "Nothing was searched for: the model decides as desired for every row already."
+        text = "Nothing was searched for: the model answers as desired for every row already."
         return section("Results", paragraph(text, kind="lead"), anchor="results")
     verdict = share_text(float(metrics["witness_share"])) if report.informative else "not informative"
     witness = element(
@@ -67,7 +67,7 @@ def _tiles(metrics: dict[str, Metric]) -> list[tuple[str, str, str]]:
     valid, answers = int(metrics["valid_answers"]), int(metrics["answers"])
     validity, plausible, kept = (float(metrics[key]) for key in ("validity", "plausible_share", "actionability"))
     return [
-        ("Valid", share_text(validity), f"{valid:,} of {answers:,}: the model itself decides as desired"),
+        ("Valid", share_text(validity), f"{valid:,} of {answers:,}: the model itself answers as desired"),
         ("Plausible", share_text(plausible), "of the valid are plausible as asked to the search's own densities"),
         ("Rules kept", share_text(kept), "of the answers keep every rule, by an independent check"),
         ("Changes", metric_text(metrics["changed_features"]), "columns on average, of the valid"),
