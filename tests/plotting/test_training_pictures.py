@@ -77,3 +77,15 @@ def test_a_grid_where_there_is_nothing(ax):
 def test_a_grid_too_coarse(ax):
     with pytest.raises(ArgumentError, match="at least 10"):
         plot_flow_density(flows.linear(features=2), resolution=3, ax=ax)
+
+
+def test_a_line_that_leaves_the_picture_says_so(ax):
+    plot_history(fitted((3.2, 2.5, 900.0)), ax=ax)
+    assert "held-out rows ↑" in [text.get_text() for text in ax.texts]
+    assert ax.get_ylim()[1] < 900
+
+
+def test_losses_that_are_no_numbers_can_be_drawn(ax):
+    history = (EpochRecord(1, float("nan"), float("nan"), 1e-3, 0.1),)
+    plot_history(FitReport(float("inf"), 0, 1, 0.1, FitOutcome.DIVERGED, history), ax=ax)
+    ax.figure.canvas.draw()

@@ -40,9 +40,9 @@ def plot_history(report: FitReport, *, ax: Axes | None = None) -> Axes:
         ends = [_draw_line(drawn, epochs, train, "training rows", REAL)]
         if np.isfinite(validation).any():
             ends.append(_draw_line(drawn, epochs, validation, "held-out rows", ANSWER))
+        _frame(drawn, report)
         _label_ends(drawn, ends)
         _mark_best(drawn, report)
-        _frame(drawn, np.concatenate([train, validation]))
         drawn.grid(axis="y", color=FAINT, linewidth=0.5, alpha=0.6)
         headline(drawn, "How the training went", subtitle=report.outcome.sentence, width=70)
         drawn.set_xlabel("epoch", color=MUTED, fontsize=8.5)
@@ -59,10 +59,11 @@ def _draw_line(ax: Axes, epochs: np.ndarray, losses: np.ndarray, name: str, colo
 
 def _label_ends(ax: Axes, ends: list[tuple[float, str]]) -> None:
     """Name each line at its end; the higher label leans up and the lower down, so that close ends do not touch."""
-    highest = max(end for end, _ in ends)
+    top, highest = ax.get_ylim()[1], max(end for end, _ in ends)
     for end, name in ends:
         side = "center" if len(ends) == 1 else ("bottom" if end == highest else "top")
-        ax.text(1.01, end, name, transform=ax.get_yaxis_transform(), va=side, fontsize=9, color=INK)
+        height, text, side = (top, f"{name} ↑", "top") if end > top else (end, name, side)
+        ax.text(1.01, height, text, transform=ax.get_yaxis_transform(), va=side, fontsize=9, color=INK)
 
 
 def _mark_best(ax: Axes, report: FitReport) -> None:
@@ -73,13 +74,16 @@ def _mark_best(ax: Axes, report: FitReport) -> None:
         f"best: {report.best_validation:.3f} at epoch {report.best_epoch}", (report.best_epoch, report.best_validation),
         (0, 14), textcoords="offset points", fontsize=8.5, color=INK, ha="right" if report.best_epoch > 1 else "left",
     )  # fmt: skip
-    ax.tick_params(labelcolor=MUTED)
 
 
-def _frame(ax: Axes, losses: np.ndarray) -> None:
-    """Leave a wild first epoch out of sight when it would flatten all others."""
-    losses = losses[np.isfinite(losses)]
-    low, high = float(losses.min()), float(losses.max())
-    high = min(high, float(np.quantile(losses, 0.98)) + 0.5 * (float(np.quantile(losses, 0.98)) - low))
+def _frame(ax: Axes, report: FitReport) -> None:
+    """Show what led to the best epoch; losses far above it (a wild first epoch, overfitting) may leave the picture."""
+    led = [record.train for record in report.history]
+    led += [record.validation for record in report.history if record.epoch <= max(report.best_epoch, 1)]
+    losses = np.array(led)[np.isfinite(led)]
+    if not len(losses):
+        return
+    low, high, usual = float(losses.min()), float(losses.max()), float(np.quantile(losses, 0.98))
+    high = min(high, usual + 0.5 * (usual - low))
     room = 0.08 * (high - low) or 1.0
-    ax.set_ylim(low - room, high + 2 * room)
+    ax.set_ylim(low - room, high + 4 * room)

@@ -101,7 +101,8 @@ def value_text(column: Column, value: Any) -> str:
         return "missing"
     if isinstance(value, bool | str | np.bool_) or column.categories:
         return str(value)
-    if column.code_of(float(value)) is not None and column.code_of(float(value)).kind == "code":
+    code = column.code_of(float(value))
+    if code is not None and code.kind == "code":
         return f"code {format_number(value)}"
     return _with_unit(column, format_number(value, column.decimals))
 

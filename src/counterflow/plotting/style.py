@@ -6,6 +6,7 @@ No picture changes matplotlib's settings for anybody else: they are set within a
 import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 from matplotlib import rc_context
 from matplotlib.axes import Axes
@@ -33,7 +34,7 @@ CLASSES = ("#e69f00", "#56b4e9", "#009e73", "#cc79a7", "#b5a642", "#7f7f7f")
 DARK = {INK: "#e5e7eb", MUTED: "#a3b0c0", FAINT: "#3b4656", ANSWER: "#4fb0ea", FACTUAL: "#ff9357", REAL: "#8493a8"}
 """What each color becomes on a dark page."""
 
-_SETTINGS = {
+_SETTINGS: dict[Any, Any] = {
     "font.size": 10.0,
     "font.family": "sans-serif",
     "text.color": INK,

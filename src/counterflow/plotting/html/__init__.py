@@ -1,3 +1,1 @@
 """The parts of the report: each module writes one section, from the answer alone."""
-
-__all__: list[str] = []

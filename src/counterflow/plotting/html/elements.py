@@ -43,8 +43,7 @@ def paragraph(*children: str, kind: str = "") -> Markup:
 
 def section(title: str, *children: str, anchor: str) -> Markup:
     """A section with a heading, that a link can reach."""
-    heading = element("h2", title, attributes={"id": anchor})
-    return element("section", heading, *children, attributes={"aria-labelledby": anchor})
+    return element("section", element("h2", title), *children, attributes={"id": anchor, "aria-label": title})
 
 
 def table(
