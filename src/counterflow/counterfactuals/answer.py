@@ -12,8 +12,8 @@ from jaxtyping import Bool, Float, Int
 from counterflow.core.errors import PersistenceError
 from counterflow.core.outcomes import RowStatus
 from counterflow.counterfactuals.evidence import Evidence
-from counterflow.counterfactuals.wording import changes_of_row, sentence_of_row
 from counterflow.counterfactuals.witness import WitnessReport
+from counterflow.counterfactuals.wording import changes_of_row, sentence_of_row
 from counterflow.metrics import evaluate
 from counterflow.persistence import atomic_write
 from counterflow.tables import Backend, Schema, TableCodec, backend_of

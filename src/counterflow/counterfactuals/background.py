@@ -16,6 +16,7 @@ from counterflow.counterfactuals.density import ClassDensity
 from counterflow.counterfactuals.families import FlowPlan, plan_search_flows, plan_witness, schooling
 from counterflow.counterfactuals.splits import assign_roles
 from counterflow.counterfactuals.witness import WitnessReport, examine_witness
+from counterflow.flows import Flow
 from counterflow.persistence import SavedFolder
 from counterflow.tables import FlowEncoding, Schema
 from counterflow.training import fit
@@ -128,7 +129,7 @@ def learn_background(
         plan_witness(len(roles.witness), derive_seed(seed, "witness") % 2**31),
     )
     course = _Course(classes, progress, checkpoint, resume)
-    densities = []
+    learned: list[tuple[ClassDensity, list[Flow]]] = []
     for name, part, calibration, own in (
         ("search", roles.search, roles.search_calibration, plans[:-1]),
         ("witness", roles.witness, roles.witness_calibration, plans[-1:]),
@@ -141,11 +142,11 @@ def learn_background(
         ]
         density = ClassDensity(encoding, flows, classes=classes)
         density.calibrate(rows[calibration], classed[calibration])
-        densities.append(density)
-    search, witness = densities
+        learned.append((density, flows))
+    (search, (*_, search_flow)), (witness, _) = learned
     tell("Examining the witness and drawing plausible rows.")
     report = examine_witness(witness, search, rows, classed, roles=roles, seed=derive_seed(seed, "permuted"))
-    pool = tuple(_draw(search, label, derive_seed(seed, "pool", str(label))) for label in range(classes))
+    pool = tuple(_draw(search, search_flow, label, derive_seed(seed, "pool", str(label))) for label in range(classes))
     return Background(schema, search, witness, plans, pool, RowHashes.of(rows), report)
 
 
@@ -158,7 +159,7 @@ class _Course:
     checkpoint: Path | None
     resume: bool
 
-    def train(self, plan: FlowPlan, encoding: FlowEncoding, numbers: Tensor, labels: Tensor, *, name: str) -> nn.Module:
+    def train(self, plan: FlowPlan, encoding: FlowEncoding, numbers: Tensor, labels: Tensor, *, name: str) -> Flow:
         """Fit one class-conditional flow with fresh dequantization noise every batch."""
         flow = plan.build(encoding.dimension, self.classes)
         fit(
@@ -175,11 +176,10 @@ class _Course:
         return flow
 
 
-def _draw(density: ClassDensity, label: int, seed: int) -> Tensor:
-    """Rows that the last of the search's flows makes up for a class, the less plausible half left out."""
+def _draw(density: ClassDensity, flow: Flow, label: int, seed: int) -> Tensor:
+    """Rows that one of the search's flows makes up for a class, the less plausible half left out."""
     context = torch.zeros(density.classes, dtype=torch.float64)
     context[label] = 1.0
-    flow = density.flows[-1]
     points = flow.sample(_POOL, context[None], generator=make_generator(seed))[:, 0]
     numbers = density.encoding.decode(points)
     labels = torch.full((len(numbers),), label)

@@ -40,6 +40,8 @@ class ClassDensity(nn.Module):
         seed: Where these draws come from.
     """
 
+    noise: Tensor
+
     def __init__(
         self, encoding: FlowEncoding, flows: Sequence[nn.Module], *, classes: int, draws: int = 8, seed: int = 0
     ) -> None:

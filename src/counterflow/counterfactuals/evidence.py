@@ -1,12 +1,15 @@
 """What the pictures of an answer are drawn from: densities and a map, but no row of the training table."""
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from jaxtyping import Float
+from torch import Tensor
 
-__all__ = ["Evidence"]
+__all__ = ["Evidence", "map_projection"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,13 +44,20 @@ class Evidence:
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> "Evidence":
         """Read what :meth:`to_dict` gave."""
-        arrays = ("scale", "factual_log_density", "map_rows", "map_factuals", "map_answers")
-        values = {key: np.array(value, dtype=np.float64) if key in arrays else value for key, value in data.items()}
-        for name in arrays[2:]:
-            values[name] = values[name].reshape(-1, 2)
-        values["thresholds"] = {key: float(value) for key, value in data["thresholds"].items()}
-        values["calibration"] = {key: [float(v) for v in value] for key, value in data["calibration"].items()}
-        return cls(**values)
+        return cls(
+            scale=_array(data["scale"]),
+            thresholds={key: float(value) for key, value in data["thresholds"].items()},
+            calibration={key: [float(v) for v in value] for key, value in data["calibration"].items()},
+            factual_log_density=_array(data["factual_log_density"]),
+            map_labels=list(data["map_labels"]),
+            map_rows=_array(data["map_rows"]).reshape(-1, 2),
+            map_factuals=_array(data["map_factuals"]).reshape(-1, 2),
+            map_answers=_array(data["map_answers"]).reshape(-1, 2),
+        )
+
+
+def _array(values: list[Any]) -> np.ndarray:
+    return np.array(values, dtype=np.float64)
 
 
 def _plain(value: Any) -> Any:
@@ -60,3 +70,19 @@ def _plain(value: Any) -> Any:
     if isinstance(value, float):
         return value if np.isfinite(value) else str(value)
     return value
+
+
+def map_projection(
+    pool: Float[Tensor, "made_up columns"], scale: Float[Tensor, " columns"]
+) -> Callable[[Tensor], np.ndarray]:
+    """A linear map to the two directions in which made-up rows of all classes differ most."""
+    units = (pool / scale).nan_to_num(0.0)
+    center = units.mean(0)
+    _, _, directions = torch.linalg.svd(units - center, full_matrices=False)
+    plane = directions[:2].T
+    plane = plane * torch.sign(plane.sum(0)).where(plane.sum(0) != 0, torch.ones(2, dtype=plane.dtype))
+
+    def project(numbers: Tensor) -> np.ndarray:
+        return (((numbers / scale).nan_to_num(0.0) - center) @ plane).numpy()
+
+    return project

@@ -15,7 +15,7 @@ from counterflow.core.outcomes import RowStatus
 from counterflow.counterfactuals.answer import AnswerIndex, CounterfactualAnswer
 from counterflow.counterfactuals.background import Background
 from counterflow.counterfactuals.diversity import lock_for_next_rank
-from counterflow.counterfactuals.evidence import Evidence
+from counterflow.counterfactuals.evidence import Evidence, map_projection
 from counterflow.counterfactuals.search import Deadline
 from counterflow.counterfactuals.task import Goal, Task
 from counterflow.models import AdaptedModel
@@ -254,15 +254,16 @@ def _repeats(answers: Tensor, rows: Int[np.ndarray, " answers"]) -> Bool[np.ndar
 def _evidence(batch: _Batch, answers: Tensor, index: Tensor, log_density: Float[np.ndarray, " answers"]) -> Evidence:
     """The numbers behind the pictures."""
     background, target = batch.background, batch.goal.target[index]
-    names = {int(k): str(batch.model.classes[int(k)]) for k in target.unique()} if batch.model.classes else {}
+    classes = batch.model.classes or ()
+    names = {int(k): str(classes[int(k)]) for k in target.unique()}
     thresholds = background.search.threshold(batch.question.min_plausibility)
     factuals = batch.numbers[index]
     changed = torch.nonzero((factuals != answers).any(1))[:, 0]
     factual_log_density = log_density.copy()
     factual_log_density[changed.numpy()] = background.search.log_density(factuals[changed], target[changed])
     pool = torch.cat([rows[:_MAP_ROWS] for rows in background.pool])
-    labels = [str(batch.model.classes[k]) for k, rows in enumerate(background.pool) for _ in rows[:_MAP_ROWS]]
-    to_map = _projection(pool, background.scale)
+    labels = [str(classes[k]) for k, rows in enumerate(background.pool) for _ in rows[:_MAP_ROWS]]
+    to_map = map_projection(pool, background.scale)
     return Evidence(
         scale=background.scale.numpy(),
         thresholds={name: float(thresholds[k]) for k, name in names.items()},
@@ -273,20 +274,6 @@ def _evidence(batch: _Batch, answers: Tensor, index: Tensor, log_density: Float[
         map_factuals=to_map(factuals),
         map_answers=to_map(answers),
     )
-
-
-def _projection(pool: Tensor, scale: Tensor) -> Any:
-    """A linear map to the two directions in which made-up rows of all classes differ most."""
-    units = (pool / scale).nan_to_num(0.0)
-    center = units.mean(0)
-    _, _, directions = torch.linalg.svd(units - center, full_matrices=False)
-    plane = directions[:2].T
-    plane = plane * torch.sign(plane.sum(0)).where(plane.sum(0) != 0, torch.ones(2, dtype=plane.dtype))
-
-    def project(numbers: Tensor) -> np.ndarray:
-        return (((numbers / scale).nan_to_num(0.0) - center) @ plane).numpy()
-
-    return project
 
 
 def _settings(question: Question) -> dict[str, Any]:

@@ -10,10 +10,10 @@ from torch import Tensor
 
 from counterflow.counterfactuals.task import Quality, Task
 
-__all__ = ["NOT_VALID", "Incumbent", "pull_back", "round_to_grid", "undo_needless"]
+__all__ = ["NOT_PLAUSIBLE", "NOT_VALID", "Incumbent", "pull_back", "round_to_grid", "undo_needless"]
 
 _PUSHES = (0.0, 0.49, -0.49)
-_NOT_PLAUSIBLE = 2
+NOT_PLAUSIBLE = 2
 NOT_VALID = 3
 
 
@@ -76,7 +76,7 @@ def pull_back(incumbent: Incumbent, *, halvings: int = 4) -> None:
         between = torch.lerp(task.factuals, found, middle[:, None])
         trial = task.rules.project(torch.where(numeric, between, found))
         quality = task.quality(trial, aim=incumbent.aim)
-        kept = (quality.tier <= incumbent.quality.tier) & (quality.tier < _NOT_PLAUSIBLE)
+        kept = (quality.tier <= incumbent.quality.tier) & (quality.tier < NOT_PLAUSIBLE)
         low, high = torch.where(kept, low, middle), torch.where(kept, middle, high)
         _accept(incumbent, trial, quality, kept)
 

@@ -5,9 +5,8 @@ Normalizing Flows", ECAI 2024, arXiv 2405.17640) minimizes, for every row on its
 
 .. math:: d(x, x_0) + \lambda \left[ \ell_{\mathrm{valid}}(x, y') + \max(\delta - \log p(x \mid y'), 0) \right]
 
-Here a term that must not be positive is a *gap*: signed, at most zero where the row is good enough. The objective takes
-the positive part of each, its hinge; a method that projects uses the gaps and their slopes. Every function takes a batch
-of rows and returns one number per row.
+Here a term that must not be positive is a *gap*: signed, at most zero where the row is good enough. The objective
+takes the positive part of each, its hinge. Every function takes a batch of rows and returns one number per row.
 """
 
 from typing import NamedTuple
@@ -22,8 +21,8 @@ __all__ = ["Terms", "density_gap", "lp_distance", "probability_gap", "range_gap"
 class Terms(NamedTuple):
     """The terms of the objective for a batch of rows.
 
-    ``distance`` is zero or above; ``validity`` is the gap to the wished prediction, and ``shortfall`` has a row for the gap
-    to the density threshold under each flow of an ensemble.
+    ``distance`` is zero or above; ``validity`` is the gap to the wished prediction, and ``shortfall`` has a row for
+    the gap to the density threshold under each flow of an ensemble.
     """
 
     distance: Float[Tensor, " rows"]

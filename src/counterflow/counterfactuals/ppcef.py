@@ -5,30 +5,36 @@ Flows", ECAI 2024, arXiv 2405.17640. The objective is the paper's, term by term 
 
 .. math:: d(x, x_0) + \lambda \left[ \ell_{\mathrm{valid}}(x, y') + \max(\delta - \log p(x \mid y'), 0) \right]
 
-What differs by default, and is undone by ``preset="paper"``: the threshold is conformal and a cushion above the one that
-was asked, so that the answer is plausible to flows that the search never saw; several flows have to agree; the validity
-hinge is taken in log-odds, whose slope does not vanish where the model is sure; steps shrink and rows leave.
+What differs by default, and is undone by ``preset="paper"``: the threshold is conformal and a cushion above the one
+that was asked, so that the answer is plausible to flows that the search never saw; several flows have to agree; the
+validity hinge is taken in log-odds, whose slope does not vanish where the model is sure; steps shrink and rows leave.
 """
 
-from dataclasses import dataclass
-from typing import ClassVar, Literal
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Literal
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from counterflow.core.errors import ArgumentError
-from counterflow.counterfactuals.finish import NOT_VALID, Incumbent, pull_back, round_to_grid, undo_needless
-from counterflow.counterfactuals.objectives import Terms, density_gap, lp_distance
-from counterflow.counterfactuals.search import Box, SearchSettings, search
-from counterflow.counterfactuals.starts import propose_starts
+from counterflow.counterfactuals.finish import (
+    NOT_PLAUSIBLE,
+    NOT_VALID,
+    Incumbent,
+    pull_back,
+    round_to_grid,
+    undo_needless,
+)
+from counterflow.counterfactuals.problem import PlausibleProblem
+from counterflow.counterfactuals.search import SearchSettings, search
+from counterflow.counterfactuals.starts import leverage, propose_starts
 from counterflow.counterfactuals.task import Task
 
 __all__ = ["PPCEF"]
 
-_LOWEST = -1e6
-_ALL = slice(None)
-_LONG_STEP, _HEAVY = 0.5, 100.0
+_OF_PRESET: Any = None
+_MODEST = 0.25
 _CUSHION, _CUSHION_OF_FEW, _ENOUGH_HELD_OUT = 0.2, 0.5, 500
 
 
@@ -60,23 +66,23 @@ class PPCEF:
     """
 
     preset: Literal["default", "paper"] = "default"
-    weight: float | None = None
-    margin: float | None = None
+    weight: float = _OF_PRESET
+    margin: float = _OF_PRESET
     cushion: float | None = None
-    validity: Literal["log-odds", "probability"] | None = None
-    learning_rate: float | None = None
-    max_steps: int | None = None
-    patience: int | None = None
+    validity: Literal["log-odds", "probability"] = _OF_PRESET
+    learning_rate: float = _OF_PRESET
+    max_steps: int = _OF_PRESET
+    patience: int = _OF_PRESET
     norm: float = 2.0
     starts: int = 3
-    sparse: bool | None = None
+    sparse: bool = _OF_PRESET
 
     _PRESETS: ClassVar[dict[str, dict[str, object]]] = {
         "default": {
             "weight": 5.0,
             "margin": 0.02,
             "validity": "log-odds",
-            "learning_rate": 0.05,
+            "learning_rate": 0.08,
             "max_steps": 120,
             "patience": 6,
             "sparse": True,
@@ -110,80 +116,92 @@ class PPCEF:
         return task.min_plausibility + cushion * (1 - task.min_plausibility)
 
     def find(self, task: Task) -> Float[Tensor, "rows columns"]:
-        """The best legal row found for each row of the task, the factual itself if there is none."""
-        incumbent = Incumbent(task, aim=self.aim(task))
+        """The best legal row found for each row of the task, the factual itself if there is none.
+
+        Every row is searched from itself; one that falls short of the aim from plausible rows too; one that is still
+        not valid without asking for density; and one that is still not plausible once more, longer and for less.
+        """
+        aim = self.aim(task)
+        incumbent = Incumbent(task, aim=aim)
         rows = torch.nonzero(task.rules.can_change)[:, 0]
-        self._search_from(incumbent, task.factuals[rows], rows)
+        found = self._search_from(incumbent, task.factuals[rows], rows, aim=aim)
+        self._search_few_columns(incumbent, rows, found, aim=aim)
         guided = rows[(task.rules.may_switch.any(1) | (incumbent.quality.tier > 0))[rows]]
-        starts, guided = propose_starts(task, guided, count=self.starts, aim=incumbent.aim)
+        starts, guided = propose_starts(task, guided, count=self.starts, aim=aim)
         for start in starts:
             incumbent.offer(start, guided)
-        self._search_from(incumbent, starts.flatten(0, 1), guided)
+        self._search_from(incumbent, starts.flatten(0, 1), guided, aim=aim)
         stubborn = rows[incumbent.quality.tier[rows] >= NOT_VALID]
-        self._search_from(incumbent, task.factuals[stubborn], stubborn, desperate=True)
+        self._search_from(incumbent, task.factuals[stubborn], stubborn, aim=0.0, settings=self._without_density())
+        doubtful = rows[incumbent.quality.tier[rows] >= NOT_PLAUSIBLE]
+        again = torch.cat((incumbent.numbers[doubtful], task.factuals[doubtful]))
+        modest = task.min_plausibility + _MODEST * (aim - task.min_plausibility)
+        self._search_from(incumbent, again, doubtful, aim=modest, settings=self._patiently())
         if self.sparse:
             pull_back(incumbent)
             undo_needless(incumbent)
         return incumbent.numbers
 
-    def _search_from(self, incumbent: Incumbent, start: Tensor, rows: Tensor, *, desperate: bool = False) -> None:
-        """Search from legal starting rows, then offer what was found on the grid; in despair, without the density."""
-        if not len(start):
+    def _search_few_columns(self, incumbent: Incumbent, rows: Tensor, found: Tensor, *, aim: float) -> None:
+        """Where the number of changes is limited, search again with so many columns: two choices of them."""
+        most = incumbent.task.rules.max_changes
+        if most is None or not len(rows):
             return
+        task = incumbent.task.of_rows(rows)
+        for value, settings in ((task.delta(found).abs() * task.cost, None), (leverage(task), self._without_density())):
+            columns = torch.zeros_like(task.rules.movable).scatter(
+                1, value.topk(min(most, value.shape[1])).indices, True
+            )
+            self._search_from(incumbent, task.factuals, rows, aim=aim, columns=columns)
+            lost = torch.nonzero(incumbent.quality.tier[rows] >= NOT_VALID)[:, 0]
+            self._search_from(
+                incumbent, task.factuals[lost], rows[lost], aim=0.0, columns=columns[lost], settings=settings
+            )
+
+    def _search_from(
+        self,
+        incumbent: Incumbent,
+        start: Tensor,
+        rows: Tensor,
+        *,
+        aim: float,
+        columns: Tensor | None = None,
+        settings: SearchSettings | None = None,
+    ) -> Tensor:
+        """Search from legal starting rows (one or more for each of ``rows``), then offer what was found on the grid."""
+        if not len(start):
+            return start
         copies = len(start) // len(rows)
         task = incumbent.task.of_rows(rows.repeat(copies))
-        problem = _Problem(self, task, start, 0.0 if desperate else incumbent.aim)
+        problem = PlausibleProblem(task, start, aim=aim, margin=self.margin, scale=self.validity, columns=columns)
         found = search(
             problem,
             problem.to_steps(start),
             problem.box,
-            settings=self._settings(desperate=desperate),
+            settings=settings or self._settings(),
             deadline=task.deadline,
         )
-        for piece in problem.to_numbers(found.x).unflatten(0, (copies, len(rows))):
+        numbers = problem.to_numbers(found.x)
+        for piece in numbers.unflatten(0, (copies, len(rows))):
             round_to_grid(incumbent, piece, rows)
+        return numbers
 
-    def _settings(self, *, desperate: bool) -> SearchSettings:
-        rate, weight = (_LONG_STEP, _HEAVY) if desperate else (self.learning_rate, self.weight)
-        return SearchSettings(weight, rate, self.max_steps, self.patience)
+    def _settings(self) -> SearchSettings:
+        return SearchSettings(self.weight, self.learning_rate, self.max_steps, self.patience)
 
+    def _without_density(self) -> SearchSettings:
+        """Long steps and a heavy weight: validity wherever it is to be had."""
+        return replace(self._settings(), weight=100.0, learning_rate=0.5)
 
-class _Problem:
-    """The objective of a task from given starts: discrete columns stay as the start has them, numbers move."""
-
-    def __init__(self, settings: PPCEF, task: Task, start: Tensor, aim: float) -> None:
-        self.settings = settings
-        self.task = task
-        self.start = start
-        self.calls = 0
-        self.moving = task.rules.movable & ~task.on_atoms(start)
-        self.threshold = task.density.threshold(aim)[task.goal.target].clamp(min=_LOWEST)
-        self.origin = self.to_steps(task.factuals)
-        self.switched = task.delta(start)
-        lower, upper = (
-            self.to_steps(torch.where(self.moving, bound, start)) for bound in (task.rules.lower, task.rules.upper)
-        )
-        self.box = Box(lower, upper)
-
-    def to_steps(self, numbers: Tensor) -> Tensor:
-        """From the codec's numbers to standardized units."""
-        return (numbers / self.task.scale).nan_to_num(0.0)
-
-    def to_numbers(self, x: Tensor, rows: Tensor | slice = _ALL) -> Tensor:
-        """Back, with everything that does not move as the start has it."""
-        return torch.where(self.moving[rows], x * self.task.scale, self.start[rows])
-
-    def __call__(self, x: Tensor, rows: Int[Tensor, " some"]) -> Terms:
-        numbers = self.to_numbers(x, rows)
-        delta = torch.where(self.moving[rows], x - self.origin[rows], self.switched[rows])
-        goal = self.task.goal.of_rows(rows)
-        logits = self.task.model.logits(numbers)
-        log_density = self.task.density.at_draw(self.calls, numbers, goal.target)
-        self.calls += 1
-        return Terms(
-            lp_distance(delta, self.task.cost, norm=self.task.norm),
-            goal.gap(logits, margin=self.settings.margin, scale=self.settings.validity),
-            density_gap(log_density, self.threshold[rows]),
+    def _patiently(self) -> SearchSettings:
+        """Three times as long, with larger steps."""
+        settings = self._settings()
+        return replace(
+            settings,
+            weight=4 * settings.weight,
+            learning_rate=2 * settings.learning_rate,
+            max_steps=3 * settings.max_steps,
+            patience=2 * settings.patience,
         )
 
 

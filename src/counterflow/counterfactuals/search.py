@@ -1,9 +1,9 @@
 """The one search loop: every row of a batch at once, each row leaving on its own.
 
-The loop knows nothing of models, densities or tables. It minimizes the objective of a :class:`Problem` inside a box by
-projected Adam steps. Every row has its own step length: it is halved when the row's best feasible point stops improving,
-and after a few halvings the row leaves. Rows never mix: sums over the batch have the gradient of each row alone, and Adam
-works elementwise. So a row's answer does not depend on its company.
+The loop knows nothing of models, densities or tables. It minimizes the objective of a :class:`Problem` inside a box
+by projected Adam steps. Every row has its own step length: it is halved when the row's best feasible point stops
+improving, and after a few halvings the row leaves. Rows never mix: sums over the batch have the gradient of each row
+alone, and Adam works elementwise. So a row's answer does not depend on its company.
 
 A problem may be stochastic (a density under another draw of dequantization noise at every step), so a point counts as
 feasible by the running mean of its gaps.

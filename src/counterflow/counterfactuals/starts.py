@@ -6,10 +6,11 @@ from torch import Tensor
 
 from counterflow.counterfactuals.task import Task
 
-__all__ = ["propose_starts"]
+__all__ = ["leverage", "propose_starts"]
 
 _CANDIDATES = 16
 _ROWS_AT_ONCE = 512
+_FAR = 4.0
 
 
 def propose_starts(
@@ -38,6 +39,16 @@ def propose_starts(
     if not found:
         return task.factuals.new_zeros(count, 0, task.factuals.shape[1]), rows[:0]
     return torch.cat(found, 1), torch.cat(kept)
+
+
+def leverage(task: Task) -> Float[Tensor, "rows columns"]:
+    """How much each column alone could do for the prediction: its slope times its way, four units at most."""
+    numbers = task.factuals.clone().requires_grad_()
+    gap = task.goal.gap(task.model.logits(numbers), margin=0.0)
+    (slope,) = torch.autograd.grad(gap.sum(), numbers)
+    room = torch.where(slope < 0, task.rules.upper - task.factuals, task.factuals - task.rules.lower)
+    reach = torch.minimum(room, _FAR * task.scale)
+    return torch.where(task.rules.movable, (slope * reach).abs(), torch.zeros_like(slope)).nan_to_num(0.0)
 
 
 def _best_hybrids(task: Task, rows: Tensor, guides: Tensor, count: int, aim: float) -> Tensor:

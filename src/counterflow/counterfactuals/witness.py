@@ -1,8 +1,8 @@
 """The judge of the search: what a second flow says of the answers, and whether it is fit to judge.
 
-A search that climbs one density finds the places where that density is wrong. The witness is a flow of another family,
-trained on rows that the search's flows never saw, and never shown to the search. It is a judge only if it knows the data
-at least as well as the search does and can tell a real row from a mended one: both are measured, and said.
+A search that climbs one density finds the places where that density is wrong. The witness is a flow of another
+family, trained on rows that the search's flows never saw, and never shown to the search. It is a judge only if it knows
+the data at least as well as the search does and can tell a real row from a mended one: both are measured, and said.
 """
 
 from dataclasses import asdict, dataclass

@@ -21,9 +21,9 @@ def changes_of_row(
     for column, before, after in zip(schema.columns, factual, answer, strict=True):
         if before == after or (np.isnan(before) and np.isnan(after)):
             continue
-        measurable = column.numeric and column.code_of(before) is None and column.code_of(after) is None
-        plain_zero = all(column.code_of(v) is None or column.code_of(v).kind == "inflation" for v in (before, after))
-        difference = float(after - before) if measurable or (column.numeric and plain_zero) else float("nan")
+        atoms = (column.code_of(before), column.code_of(after))
+        measurable = column.numeric and not column.labeled and not any(a and a.kind == "code" for a in atoms)
+        difference = float(after - before) if measurable else float("nan")
         changes.append((column.name, _value(column, before), _value(column, after), difference))
     return changes
 

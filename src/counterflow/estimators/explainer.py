@@ -146,8 +146,8 @@ class CounterfactualExplainer(BaseEstimator):
             probability: ``(low, high)`` for the probability of that class, where the cut-off is not the arg max.
             count: Answers for each row.
             constraints: What may not change, beyond the schema.
-            min_plausibility: The conformal p-value an answer must reach: a fresh row of the class fails it with a chance
-                of at most this.
+            min_plausibility: The conformal p-value an answer must reach: a fresh row of the class fails it with a
+                chance of at most this.
             norm: The exponent of the distance; ``None`` for the method's.
             deadline: Seconds for the whole call; then rows hold their best legal attempt.
             random_state: Recorded; the search itself draws nothing at random. ``None`` for the explainer's.
@@ -274,7 +274,7 @@ def method_from_dict(data: dict[str, Any]) -> PPCEF | Wachter:
 
 def _check_method(method: Any) -> None:
     if isinstance(method, str) and method not in METHODS:
-        raise ArgumentError(f"method must be one of {listed(METHODS)}, got {method!r}.{did_you_mean(method, METHODS)}")
+        raise ArgumentError(f"method must be one of {listed(list(METHODS))}, got {method!r}.{did_you_mean(method, METHODS)}")
     if not isinstance(method, str) and not isinstance(method, tuple(METHODS.values())):
         raise ArgumentError(f"method must be a name or a config such as PPCEF(), got {type(method).__name__}.")
 
@@ -290,8 +290,8 @@ def _usable(model: AdaptedModel) -> AdaptedModel:
         raise ModelError(f"{model.name} is a regressor; these methods explain classifiers.")
     if not model.differentiable:
         raise ModelError(
-            f"{model.name} cannot be searched by gradients: {model.why_not} Explain a torch network (models.wrap) or one "
-            "of scikit-learn's linear or MLP models and pipelines."
+            f"{model.name} cannot be searched by gradients: {model.why_not} Explain a torch network "
+            "(models.wrap) or one of scikit-learn's linear or MLP models and pipelines."
         )
     return model
 
@@ -322,14 +322,15 @@ def _class_indices(model: AdaptedModel, labels: np.ndarray) -> np.ndarray:
     unknown = [label for label in labels.tolist() if label not in positions]
     if unknown:
         raise DataError(
-            f"y holds {unknown[0]!r}, which is no class of {model.name}: it knows {listed(classes)}. Correct the labels."
+            f"y holds {unknown[0]!r}, which is no class of {model.name}: it knows {listed(classes)}. "
+            "Correct the labels."
         )
     indices = np.array([positions[label] for label in labels.tolist()], dtype=np.int64)
     counts = np.bincount(indices, minlength=len(classes))
     if (counts > 0).sum() < 2:
         raise DataError(
-            f"all rows are of one class, {classes[int(counts.argmax())]!r}: a counterfactual needs rows of the other one. "
-            "Give labels y, or rows that the model decides both ways."
+            f"all rows are of one class, {classes[int(counts.argmax())]!r}: a counterfactual needs rows of "
+            "another. Give labels y, or rows that the model decides both ways."
         )
     if counts.min() < _FEWEST:
         k = int(counts.argmin())
