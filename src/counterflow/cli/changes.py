@@ -1,0 +1,56 @@
+"""The first answers, change by change, for the eye."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from counterflow.cli.screen import table_text
+
+if TYPE_CHECKING:
+    from counterflow.counterfactuals import CounterfactualAnswer
+
+__all__ = ["changes_text"]
+
+
+def changes_text(answer: "CounterfactualAnswer", *, most: int) -> str:
+    """The changes of the first answers that change anything.
+
+    Args:
+        answer: The answers.
+        most: How many are shown.
+
+    Returns:
+        A block of lines for each, then how many more there are.
+    """
+    changed = np.flatnonzero((answer.numbers != answer.factual_numbers).any(axis=1) & answer.answered)
+    blocks = [_block(answer, int(position)) for position in changed[:most]]
+    more = len(changed) - len(blocks)
+    return "\n\n".join([*blocks, f"... and {more:,} more with changes." if more > 0 else ""]).rstrip() + "\n"
+
+
+def _block(answer: "CounterfactualAnswer", position: int) -> str:
+    from counterflow.counterfactuals.wording import changes_of_row
+
+    changes = changes_of_row(answer.schema, answer.factual_numbers[position], answer.numbers[position])
+    lines = [(f"    {name}", _shown(old), "->", _shown(new)) for name, old, new, _ in changes]
+    return f"{_title(answer, position)}\n{table_text(lines)}"
+
+
+def _title(answer: "CounterfactualAnswer", position: int) -> str:
+    row, rank = answer.index.factual[position], answer.index.rank[position]
+    before, after = answer.factual_probability[position], answer.probability[position]
+    rank_text = f", answer {rank + 1}" if answer.index.rank.any() else ""
+    facts = [answer.status[position].value.replace("_", " ")]
+    if not np.isnan(after):
+        facts.append(f"probability of {answer.desired[position]!r} {before:.2f} -> {after:.2f}")
+    facts.append(f"plausibility {answer.plausibility[position]:.2f}")
+    facts.append(f"witness {'agrees' if answer.witness[position] else 'does not agree'}")
+    return f"Row {row}{rank_text}: {', '.join(facts)}"
+
+
+def _shown(value: Any) -> str:
+    from counterflow.tables import format_number
+
+    if value is None:
+        return "missing"
+    return format_number(value) if isinstance(value, int | float) and not isinstance(value, bool) else str(value)
