@@ -44,7 +44,12 @@ def answer():
         count=2,
         constraints=Constraints(immutable=["age"], ranges={"income": (0, 3000)}, max_changes=3),
     )
-    hashes = {"model": "0123456789abcdef" * 4, "seed": 0, "versions": {"counterflow": "0.1.0"}}
+    hashes = {
+        "model": "0123456789abcdef" * 4,
+        "model_name": "LogisticRegression",
+        "seed": 0,
+        "versions": {"counterflow": "0.1.0"},
+    }
     return explain(question, rows, method=PPCEF(max_steps=30), background=learned, model=model, provenance=hashes)
 
 

@@ -120,6 +120,7 @@ def test_it_says_what_it_does_not_say(answer, write):
 
 def test_what_was_asked_is_in_it(answer, write):
     said = Page(write(answer)).text
+    assert "The model: LogisticRegression." in said
     assert "Must not change: age." in said
     assert "income, if it changes, must be between 0 and 3000." in said
     assert "At most 3 columns may change." in said

@@ -80,7 +80,7 @@ def standard_steps(
 
 
 def _measurable(column: Column, before: float, after: float) -> bool:
-    if not column.numeric:
+    if not column.numeric or column.labeled:
         return False
     codes = [column.code_of(value) for value in (before, after)]
     return all(code is None or code.kind == "inflation" for code in codes)
@@ -99,7 +99,7 @@ def value_text(column: Column, value: Any) -> str:
     """
     if value is None or value != value:
         return "missing"
-    if isinstance(value, bool | str | np.bool_) or column.categories:
+    if isinstance(value, bool | str | np.bool_) or column.labeled:
         return str(value)
     code = column.code_of(float(value))
     if code is not None and code.kind == "code":
@@ -112,8 +112,6 @@ def _difference_text(column: Column, difference: float) -> str:
         return ""
     sign = "+" if difference > 0 else "−"
     number = f"{sign}{format_number(abs(difference), column.decimals)}"
-    if column.categories:
-        return f"{number} step{'s' if abs(difference) > 1 else ''}"
     return _with_unit(column, number)
 
 

@@ -19,7 +19,9 @@ _MOST_NAMES = 12
 def question(answer: CounterfactualAnswer) -> Markup:
     """The section that says what was asked."""
     settings = answer.settings
-    items = [*rules_in_words(settings.get("constraints") or {}), *_of_schema(answer.schema), *_of_search(settings)]
+    name = answer.provenance.get("model_name")
+    items = [f"The model: {name}."] if name else []
+    items += [*rules_in_words(settings.get("constraints") or {}), *_of_schema(answer.schema), *_of_search(settings)]
     listed = element("ul", *[element("li", item) for item in items])
     return section("What was asked", paragraph(_lead(answer), kind="lead"), listed, anchor="asked")
 
