@@ -23,8 +23,8 @@ _POINTS = (
     (
         "Plausibility is about fresh rows.",
         "A plausibility compares an answer's density with those of real rows that were held out. A fresh exchangeable "
-        "row of the class gets a plausibility of at most 0.1 with a chance of at most 0.1, and likewise for every level, "
-        "averaged over calibrations. Nothing follows for one person, one answer or one group.",
+        "row of the class gets a plausibility of at most 0.1 with a chance of at most 0.1, and likewise for every "
+        "level, averaged over calibrations. Nothing follows for one person, one answer or one group.",
     ),
     (
         "Other answers may exist.",
