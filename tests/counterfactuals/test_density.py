@@ -129,9 +129,9 @@ def test_threshold_and_plausibility_say_the_same(level):
 def test_the_conformal_promise_holds_for_fresh_rows():
     """With a fixed density the number of fresh rows that fail follows the beta-binomial law, over many splits.
 
-    Of n held-out and m fresh exchangeable rows, those with p-value < a are those below the l-th smallest held-out score,
-    l = ceil(a(n + 1)) - 1: their number is beta-binomial with parameters (m, l, n + 1 - l). The density here is wrong
-    on purpose (the rows are no standard normal): the promise asks for no good density.
+    Of m fresh rows, exchangeable with n held-out ones, those with p-value < a are those below the l-th smallest
+    held-out score, l = ceil(a(n + 1)) - 1: their number is beta-binomial with parameters (m, l, n + 1 - l). The density
+    here is wrong on purpose (the rows are no standard normal): the promise asks for no good density.
     """
     held_out, fresh, level, splits = 39, 40, 0.1, 300
     random = np.random.default_rng(0)

@@ -21,6 +21,7 @@ __all__ = ["WitnessReport", "examine_witness"]
 
 _LEVEL = 0.1
 _MOST_ROWS = 2000
+_FEWEST_TO_PERMUTE = 2
 
 
 @dataclass(frozen=True)
@@ -55,13 +56,13 @@ class WitnessReport:
         return facts if self.informative else f"Not informative: the witness is too weak a judge here. {facts}"
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data for saved folders and reports."""
-        return asdict(self)
+        """Plain data for saved folders and reports; numbers that are not finite as text, as JSON has none."""
+        return {key: _plain(value) for key, value in asdict(self).items()}
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> "WitnessReport":
         """Read what :meth:`to_dict` gave."""
-        return cls(**data)
+        return cls(**{key: float(value) if isinstance(value, str) else value for key, value in data.items()})
 
 
 def examine_witness(
@@ -111,6 +112,8 @@ def _rejection(witness: ClassDensity, numbers: Tensor, labels: Tensor, seed: int
     scores, changed = [], []
     for label in labels.unique():
         rows = numbers[labels == label]
+        if len(rows) < _FEWEST_TO_PERMUTE:
+            continue
         wrong, column = permute_one_column(rows.numpy(), generator=generator)
         each = np.arange(len(rows))
         changed.append(wrong[each, column] != rows.numpy()[each, column])
@@ -118,6 +121,10 @@ def _rejection(witness: ClassDensity, numbers: Tensor, labels: Tensor, seed: int
         plausibility = witness.plausibility(witness.log_density(torch.from_numpy(wrong), of_class), of_class)
         scores.append(plausibility)
     return permutation_rejection(np.concatenate(scores), _LEVEL, changed=np.concatenate(changed))
+
+
+def _plain(value: Any) -> Any:
+    return str(value) if isinstance(value, float) and not np.isfinite(value) else value
 
 
 def _error_of_difference(own: np.ndarray, other: np.ndarray, *, paired: bool) -> float:

@@ -48,13 +48,13 @@ class TableClassifier:
         self._levels = _levels(schema)
 
     @classmethod
-    def fit(cls, schema: Schema, frame: Any, labels: Sequence[Any], *, strength: float = 1.0) -> "TableClassifier":
+    def fit(cls, schema: Schema, frame: Any, labels: Any, *, strength: float = 1.0) -> "TableClassifier":
         """Fit by penalized maximum likelihood (scikit-learn's L-BFGS).
 
         Args:
             schema: The columns.
             frame: Training rows.
-            labels: Their classes.
+            labels: Their classes: a list, an array or a column of a frame.
             strength: The inverse of the quadratic penalty, scikit-learn's ``C``.
 
         Returns:
@@ -65,6 +65,7 @@ class TableClassifier:
         """
         from sklearn.linear_model import LogisticRegression
 
+        labels = _plain_labels(labels)
         known = sorted(set(labels), key=lambda label: (str(type(label)), label))
         if len(known) < 2:
             raise DataError(
@@ -74,7 +75,8 @@ class TableClassifier:
         center, scale = _standard(schema, numbers)
         blank = {"weight": torch.zeros(1), "bias": torch.zeros(1), "center": center, "scale": scale}
         features = cls(schema, known, blank).features(numbers).numpy()
-        codes = np.array([known.index(label) for label in labels])
+        positions = {label: place for place, label in enumerate(known)}
+        codes = np.array([positions[label] for label in labels])
         found = LogisticRegression(C=strength, max_iter=2000, tol=1e-6).fit(features, codes)
         weight, bias = torch.from_numpy(found.coef_), torch.from_numpy(found.intercept_)
         if len(known) == 2:
@@ -125,6 +127,12 @@ def adapt_table_classifier(model: TableClassifier, setting: Setting) -> AdaptedM
         judge=model.predict_proba,
         formula=model.logits,
     )
+
+
+def _plain_labels(labels: Any) -> list[Any]:
+    """Labels of any kind as plain values, which a saved folder can hold."""
+    values = labels.to_list() if hasattr(labels, "to_list") else labels
+    return [value.item() if isinstance(value, np.generic) else value for value in values]
 
 
 def _levels(schema: Schema) -> tuple[Tensor, Tensor]:
