@@ -51,6 +51,10 @@ class RowStatus(_Outcome):
         "A counterfactual that the model accepts was found, but it is less plausible than asked.",
     )
     NOT_VALID = "not_valid", "No legal row with the desired prediction was found; this is the best legal attempt."
+    REPEATED = (
+        "repeated",
+        "No further counterfactual of another kind was found; this repeats one of an earlier rank.",
+    )
     ALREADY_DESIRED = "already_desired", "The model already gives the desired prediction; the row is unchanged."
     NO_LEGAL_CHANGE = "no_legal_change", "Nothing in this row may change, so it is returned unchanged."
     INFEASIBLE = "infeasible", "The constraints leave no legal value for this row; it is returned unchanged."

@@ -128,7 +128,14 @@ class CounterfactualAnswer:
     def sentences(self) -> list[str]:
         """One sentence for each answer, claiming only what is so."""
         return [
-            sentence_of_row(self.schema, self.factual_numbers[i], self.numbers[i], self.desired[i], self.status[i])
+            sentence_of_row(
+                self.schema,
+                self.factual_numbers[i],
+                self.numbers[i],
+                self.desired[i],
+                self.status[i],
+                probability=self.settings["probability"],
+            )
             for i in range(len(self))
         ]
 

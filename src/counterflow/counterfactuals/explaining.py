@@ -229,10 +229,20 @@ def _judged(
     )
 
 
-def _status(already: bool, met: bool, plausible: bool, frozen: bool, *, late: bool) -> RowStatus:  # noqa: FBT001
+def _status(  # the flags come in order from one zip
+    already: bool,  # noqa: FBT001
+    met: bool,  # noqa: FBT001
+    repeated: bool,  # noqa: FBT001
+    plausible: bool,  # noqa: FBT001
+    frozen: bool,  # noqa: FBT001
+    *,
+    late: bool,
+) -> RowStatus:
     """How a row ended."""
     if already:
         return RowStatus.ALREADY_DESIRED
+    if repeated:
+        return RowStatus.REPEATED
     if met:
         return RowStatus.FOUND if plausible else RowStatus.VALID_NOT_PLAUSIBLE
     if frozen:

@@ -1,5 +1,6 @@
 """Changes and outcomes in words, claiming only what is so: what this model would decide for a row like this."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -34,8 +35,11 @@ def sentence_of_row(
     answer: Float[np.ndarray, " columns"],
     desired: Any,
     status: RowStatus,
+    *,
+    probability: Sequence[float] | None = None,
 ) -> str:
     """One sentence for one answer."""
+    decision = _decision(desired, probability)
     changed = [
         describe_change(column, _value(column, before), _value(column, after))
         for column, before, after in zip(schema.columns, factual, answer, strict=True)
@@ -43,16 +47,26 @@ def sentence_of_row(
     ]
     match status:
         case RowStatus.FOUND:
-            return f"The model would decide {_named(desired)} for a row like this if {_joined(changed)}."
+            return f"The model would {decision} for a row like this if {_joined(changed)}."
         case RowStatus.VALID_NOT_PLAUSIBLE:
             return (
-                f"The model would decide {_named(desired)} for a row like this if {_joined(changed)}; "
+                f"The model would {decision} for a row like this if {_joined(changed)}; "
                 "such a row would be unusual among rows of that class."
             )
         case RowStatus.ALREADY_DESIRED:
-            return f"The model already decides {_named(desired)} for this row."
+            return f"The model would {decision} for this row as it is."
         case _:
             return status.sentence
+
+
+def _decision(desired: Any, probability: Sequence[float] | None) -> str:
+    """What the model is wished to do."""
+    if probability is None:
+        return f"decide {_named(desired)}"
+    low, high = probability
+    if high >= 1:
+        return f"give {_named(desired)} a probability of at least {low:g}"
+    return f"give {_named(desired)} a probability between {low:g} and {high:g}"
 
 
 def _named(label: Any) -> str:
