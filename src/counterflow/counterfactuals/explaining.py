@@ -22,6 +22,8 @@ from counterflow.models import AdaptedModel
 from counterflow.tables import Constraints, Rules, TableCodec
 from counterflow.tables.frames import row_labels
 
+_Flags = Bool[np.ndarray, " answers"]
+
 __all__ = ["Method", "Question", "explain"]
 
 _ROWS_AT_ONCE = 4096
@@ -191,14 +193,15 @@ def _judged(
     plausibility = background.search.plausibility(log_density, target)
     witness_plausibility = background.witness.plausibility(background.witness.log_density(answers, target), target)
     plausible = plausibility >= question.min_plausibility
-    kept = np.array([not broken for broken in task.rules.violations(answers)], dtype=np.bool_)
-    frozen = ~task.rules.can_change.numpy()
-    repeated = _repeats(answers, rows) & task.rules.changed(answers).any(1).numpy()
-    status = tuple(
-        _status(*flags, late=task.deadline.passed())
-        for flags in zip(
-            *(each.tolist() for each in (batch.factual_met[rows], met & ~repeated, plausible, frozen)), strict=True
-        )
+    rules = task.rules
+    kept = np.array([not broken for broken in rules.violations(answers)], dtype=np.bool_)
+    status = _statuses(
+        already=batch.factual_met[rows],
+        repeated=_repeats(answers, rows) & rules.changed(answers).any(1).numpy(),
+        met=met,
+        plausible=plausible,
+        frozen=~rules.can_change.numpy(),
+        late=task.deadline.passed(),
     )
     labels = row_labels(batch.frame)
     return CounterfactualAnswer(
@@ -229,25 +232,20 @@ def _judged(
     )
 
 
-def _status(  # the flags come in order from one zip
-    already: bool,  # noqa: FBT001
-    met: bool,  # noqa: FBT001
-    repeated: bool,  # noqa: FBT001
-    plausible: bool,  # noqa: FBT001
-    frozen: bool,  # noqa: FBT001
-    *,
-    late: bool,
-) -> RowStatus:
-    """How a row ended."""
-    if already:
-        return RowStatus.ALREADY_DESIRED
-    if repeated:
-        return RowStatus.REPEATED
-    if met:
-        return RowStatus.FOUND if plausible else RowStatus.VALID_NOT_PLAUSIBLE
-    if frozen:
-        return RowStatus.NO_LEGAL_CHANGE
-    return RowStatus.OUT_OF_TIME if late else RowStatus.NOT_VALID
+def _statuses(
+    *, already: _Flags, repeated: _Flags, met: _Flags, plausible: _Flags, frozen: _Flags, late: bool
+) -> tuple[RowStatus, ...]:
+    """How each row ended: the first of these that is so."""
+    cases = {
+        RowStatus.ALREADY_DESIRED: already,
+        RowStatus.REPEATED: repeated,
+        RowStatus.FOUND: met & plausible,
+        RowStatus.VALID_NOT_PLAUSIBLE: met,
+        RowStatus.NO_LEGAL_CHANGE: frozen,
+        RowStatus.OUT_OF_TIME if late else RowStatus.NOT_VALID: np.ones_like(met),
+    }
+    kinds = list(cases)
+    return tuple(kinds[place] for place in np.stack(list(cases.values())).argmax(0))
 
 
 def _repeats(answers: Tensor, rows: Int[np.ndarray, " answers"]) -> Bool[np.ndarray, " answers"]:

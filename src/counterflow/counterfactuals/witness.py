@@ -62,7 +62,8 @@ class WitnessReport:
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> "WitnessReport":
         """Read what :meth:`to_dict` gave."""
-        return cls(**{key: float(value) if isinstance(value, str) else value for key, value in data.items()})
+        values: dict[str, Any] = {key: float(v) if isinstance(v, str) else v for key, v in data.items()}
+        return cls(**values)
 
 
 def examine_witness(
