@@ -65,7 +65,7 @@ def _wine() -> Dataset:
 
 
 def _digits() -> Dataset:
-    bunch = sklearn_datasets.load_digits()
+    bunch: Any = sklearn_datasets.load_digits()
     names = [f"pixel_{row}_{column}" for row in range(8) for column in range(8)]
     pixels = bunch.data.astype(int)
     columns = tuple(
@@ -77,7 +77,7 @@ def _digits() -> Dataset:
 
 
 def _diabetes() -> Dataset:
-    bunch = sklearn_datasets.load_diabetes(scaled=False)
+    bunch: Any = sklearn_datasets.load_diabetes(scaled=False)
     names = {
         "age": "age", "sex": "sex", "bmi": "bmi", "bp": "blood_pressure", "s1": "total_cholesterol", "s2": "ldl",
         "s3": "hdl", "s4": "cholesterol_ratio", "s5": "log_triglycerides", "s6": "glucose",

@@ -1,5 +1,7 @@
 """A loan table that is made up from beginning to end, with a law that one can read."""
 
+from typing import Any
+
 import numpy as np
 
 from counterflow.core.checks import check_count
@@ -69,16 +71,16 @@ def loan(rows: int = 2000, random_state: int = 0) -> Dataset:
     return Dataset(make_frame(columns), "loan", SCHEMA)
 
 
-def approval_chance(income: np.ndarray, debt: np.ndarray, *, accounts: np.ndarray) -> np.ndarray:
+def approval_chance(income: Any, debt: Any, *, accounts: Any) -> Any:
     """The chance that the made-up bank approves.
 
     Args:
-        income: EUR a month.
+        income: EUR a month, as numbers, arrays or columns of pandas.
         debt: EUR owed.
         accounts: How many accounts are open.
 
     Returns:
-        Numbers in (0, 1).
+        Numbers in (0, 1), of the same kind.
 
     Example:
         >>> chance = approval_chance(np.array([800, 1000]), np.array([200, 200]), accounts=np.array([5, 3]))

@@ -19,21 +19,22 @@ from counterflow.tables import FlowEncoding
 from counterflow.tables.hints import did_you_mean, listed
 from counterflow.training import FitReport, fit
 
-__all__ = ["FlowBuilder", "build_flow", "rebuild_flow", "train_flow", "whiten"]
+__all__ = ["FlowBuilder", "build_flow", "held_out_share", "rebuild_flow", "train_flow", "whiten"]
 
 FlowBuilder = Callable[..., Flow]
 
-FEWEST_TO_TRAIN = 20
+FEWEST_TO_TRAIN = 50
+FEWEST_HELD_OUT = 25
 _START_DRAWS = 8
 _RIDGE = 1e-5
 
 
 def build_flow(
-    flow: str | FlowBuilder,
+    flow: Any,
     features: int,
     *,
     layers: int | None,
-    hidden: tuple[int, ...],
+    hidden: Any,
     generator: torch.Generator,
 ) -> Flow:
     """Build the flow that a user named, or let their function build it.
@@ -103,9 +104,15 @@ def _built_by(build: FlowBuilder, features: int, generator: torch.Generator) -> 
     if not isinstance(flow, Flow) or flow.event_shape != (features,) or flow.context_features:
         raise ArgumentError(
             f"flow must build an unconditional Flow over {features} features when called with flow({features}), "
-            f"got {flow if isinstance(flow, Flow) else type(flow).__name__}. Pass a function such as flows.maf."
+            f"got {_shown(flow)}. Pass a function such as flows.maf."
         )
     return flow
+
+
+def _shown(flow: object) -> str:
+    if not isinstance(flow, Flow):
+        return type(flow).__name__
+    return f"one of points of shape {flow.event_shape} with {flow.context_features} context features"
 
 
 def train_flow(
@@ -118,7 +125,7 @@ def train_flow(
 ) -> FitReport:
     """Fit the flow to the encoded rows: in closed form where there is one, else by maximum likelihood from a start.
 
-    A linear flow is set to the normal density of highest likelihood. Fewer than 20 rows teach a flow with a whitening
+    A linear flow is set to the normal density of highest likelihood. Fewer than 50 rows teach a flow with a whitening
     nothing beyond that whitening, which is then set to the shrunk normal density of all rows and left there. Everything
     else is trained.
 
@@ -145,6 +152,16 @@ def train_flow(
         return _trained(flow, encoding, numbers, weights=weights, train=train)
     loss = -float((flow(points) + log_weight).mean().detach())
     return FitReport(loss, 0, 0, time.perf_counter() - start, FitOutcome.CONVERGED, ())
+
+
+def held_out_share(share: float, rows: int) -> float:
+    """The share of rows to hold out: that wanted, but enough to judge by, 25 or a quarter of the rows.
+
+    Example:
+        >>> held_out_share(0.1, 1000), held_out_share(0.1, 80), held_out_share(0.0, 80)
+        (0.1, 0.25, 0.0)
+    """
+    return max(share, min(FEWEST_HELD_OUT, rows // 4) / rows) if share > 0 else share
 
 
 def _whitening_of(flow: Flow) -> Whitening | None:

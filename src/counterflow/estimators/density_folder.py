@@ -56,7 +56,7 @@ def report_to_plain(report: FitReport) -> dict[str, Any]:
     """A training report as plain data; NaN, which JSON cannot hold, becomes ``None``."""
     history = [[None if math.isnan(value) else value for value in record] for record in report.history]
     return {
-        "best_validation": report.best_validation,
+        "best_validation": None if math.isnan(report.best_validation) else report.best_validation,
         "best_epoch": report.best_epoch,
         "epochs": report.epochs,
         "seconds": report.seconds,
@@ -67,9 +67,13 @@ def report_to_plain(report: FitReport) -> dict[str, Any]:
 
 def report_from_plain(plain: Mapping[str, Any]) -> FitReport:
     """Read what :func:`report_to_plain` gave."""
-    records = [[math.nan if value is None else value for value in record] for record in plain["history"]]
+    records: list[list[Any]] = [
+        [math.nan if value is None else value for value in record] for record in plain["history"]
+    ]
+    best = math.nan if plain["best_validation"] is None else plain["best_validation"]
     outcome = FitOutcome(plain["outcome"])
-    return FitReport(**{**plain, "outcome": outcome, "history": tuple(EpochRecord(*record) for record in records)})
+    history = tuple(EpochRecord(*record) for record in records)
+    return FitReport(best, plain["best_epoch"], plain["epochs"], plain["seconds"], outcome, history)
 
 
 def blank_to_plain(blank: Any) -> dict[str, Any]:

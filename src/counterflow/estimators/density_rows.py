@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float
-from sklearn.base import BaseEstimator
 
 from counterflow.core.errors import ArgumentError, DataError
 from counterflow.estimators.inputs import checked_table, checked_weights, codec_for, table_names
@@ -14,10 +13,11 @@ from counterflow.tables import Column, Kind, Schema, TableCodec, take_rows
 __all__ = ["density_schema", "training_rows"]
 
 FEWEST_ROWS = 2
+ROWS_AT_A_BOUND = 3
 
 
 def training_rows(
-    estimator: BaseEstimator, X: Any, *, schema: Schema | None, sample_weight: Any = None
+    estimator: Any, X: Any, *, schema: Any, sample_weight: Any = None
 ) -> tuple[Any, TableCodec, Float[np.ndarray, " rows"] | None]:
     """Find the rows that count, the codec that reads them, and their weights.
 
@@ -62,11 +62,11 @@ def _that_count(X: Any, codec: TableCodec, weights: np.ndarray | None) -> np.nda
 
 
 def density_schema(X: Any) -> Schema:
-    """Infer a schema and forget the largest and smallest values seen.
+    """Infer a schema, and forget the largest or smallest value of a column where it is that of one or two rows alone.
 
-    A density goes on beyond them, and made-up rows clamped to them would repeat the extremes of real ones. What stays:
-    a column without negative numbers has none drawn, a column with a mass on one value keeps its bounds, and a whole
-    number fits its type.
+    A density goes on beyond such a value, and made-up rows clamped to it would repeat the extremes of real persons. A
+    value that three rows reach is taken for a real bound. Besides, a column without negative numbers has none drawn, a
+    column with a mass on one value keeps its bounds, and a whole number fits its type.
 
     Args:
         X: A frame of any kind or an array.
@@ -83,18 +83,20 @@ def density_schema(X: Any) -> Schema:
         [(0, None), (None, None)]
     """
     schema = Schema.infer(X)
-    return replace(schema, columns=[_opened(column) for column in schema.columns])
+    numbers = TableCodec(schema).to_numbers(X)
+    return replace(schema, columns=[_opened(column, numbers[:, k]) for k, column in enumerate(schema.columns)])
 
 
-def _opened(column: Column) -> Column:
+def _opened(column: Column, values: np.ndarray) -> Column:
     if column.labeled or any(atom.kind == "inflation" for atom in column.atoms):
         return column
-    smallest, largest = _limits(column)
-    lower = 0 if column.lower is not None and column.lower >= 0 else smallest
-    return replace(column, lower=lower, upper=largest)
+    smallest, largest = _type_limits(column)
+    smallest = 0 if column.lower is not None and column.lower >= 0 else smallest
+    lower, upper = ((values == bound).sum() >= ROWS_AT_A_BOUND for bound in (column.lower, column.upper))
+    return replace(column, lower=column.lower if lower else smallest, upper=column.upper if upper else largest)
 
 
-def _limits(column: Column) -> tuple[int | None, int | None]:
+def _type_limits(column: Column) -> tuple[int | None, int | None]:
     """The numbers that a column of whole numbers can hold; ``None`` for no limit worth a name."""
     kind = (column.dtype or "").lower()
     if column.kind is not Kind.INTEGER or kind not in ("int8", "int16", "int32", "uint8", "uint16", "uint32"):

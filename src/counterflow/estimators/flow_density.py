@@ -15,7 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 from counterflow.core.checks import check_count
 from counterflow.core.errors import DataError
 from counterflow.core.random import make_generator
-from counterflow.estimators.density_flows import FlowBuilder, build_flow, rebuild_flow, train_flow
+from counterflow.estimators.density_flows import FlowBuilder, build_flow, held_out_share, rebuild_flow, train_flow
 from counterflow.estimators.density_folder import (
     blank_to_plain,
     params_from_plain,
@@ -46,7 +46,7 @@ class FlowDensity(DensityMixin, BaseEstimator):
     Args:
         flow: The name of a recipe of :mod:`counterflow.flows` (``"spline_coupling"``, ``"maf"``, ``"realnvp"``,
             ``"linear"``, ...), or a function that builds a flow: ``flow(features)``, which may also take
-            ``generator=``. A recipe's flow starts as the Gaussian of the data; below 20 rows it stays that.
+            ``generator=``. A recipe's flow starts as the Gaussian of the data; below 50 rows it stays that.
         layers: Number of layers of a recipe; ``None`` for its own default.
         hidden: Widths of the hidden layers of a recipe's nets; the linear flow has none.
         max_epochs: The most passes over the data.
@@ -54,10 +54,10 @@ class FlowDensity(DensityMixin, BaseEstimator):
         batch_size: The most rows of a batch.
         learning_rate: Adam's step size at the start; it falls to zero over ``max_epochs``.
         weight_decay: The decay rate of the weights; 0 for none.
-        validation: The share of rows held out to stop early, in [0, 1); 0 trains for all epochs. The closed forms of
-            the linear flow and of few rows hold nothing out.
-        schema: What the columns are; ``None`` infers it, without bounds on the values drawn except that a column
-            without negative numbers draws none. A frame may then have further columns, which are ignored.
+        validation: The share of rows held out to stop early, in [0, 1), but no fewer than 25 rows or a quarter; 0
+            trains for all epochs. The closed forms of the linear flow and of few rows hold nothing out.
+        schema: What the columns are; a frame may then have further columns, which are ignored. ``None`` infers it,
+            and takes a largest or smallest value for a bound of what is drawn only where three rows reach it.
         draws: How many fixed dequantization draws a log-density is averaged over, in tables with discrete columns.
         device: Where to train: ``"auto"``, ``"cpu"``, ``"cuda"``. Everything else happens on the CPU, in float64.
         time_limit: Seconds after which training stops; ``None`` for no limit.
@@ -82,6 +82,9 @@ class FlowDensity(DensityMixin, BaseEstimator):
         >>> density.score_samples(frame).shape, density.sample(3, random_state=0).shape
         ((500,), (3, 6))
     """
+
+    n_features_in_: int
+    feature_names_in_: np.ndarray
 
     @no_type_check  # scikit-learn: a constructor stores what it is given, whatever it is, and ``fit`` checks
     def __init__(
@@ -144,7 +147,7 @@ class FlowDensity(DensityMixin, BaseEstimator):
             raise DataError("every column is constant, so there is no density to learn. Give a column that varies.")
         generator = make_generator(seed_from(self.random_state, "fit"))
         flow = build_flow(self.flow, encoding.dimension, layers=self.layers, hidden=self.hidden, generator=generator)
-        report = train_flow(flow, encoding, numbers, weights=weights, train=self._training(generator))
+        report = train_flow(flow, encoding, numbers, weights=weights, train=self._training(generator, len(numbers)))
         self._keep(TableDensity(encoding, flow, draws=self.draws), report, take_rows(X, np.zeros(0, dtype=np.int64)))
         return self
 
@@ -166,7 +169,7 @@ class FlowDensity(DensityMixin, BaseEstimator):
         X = checked_table(self, X, reset=False, missing=missing, strict=self.schema is None)
         return self.density_.log_density(codec_for(self.schema_, X).to_numbers(X))
 
-    def score(self, X: Any, y: Any = None) -> float:
+    def score(self, X: Any, y: Any = None) -> float:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Compute the mean of the log-densities of the rows (the mean, not the sum), in nats.
 
         Args:
@@ -257,11 +260,11 @@ class FlowDensity(DensityMixin, BaseEstimator):
         tags.input_tags.categorical = True
         return tags
 
-    def _training(self, generator: torch.Generator) -> Callable[..., FitReport]:
+    def _training(self, generator: torch.Generator, rows: int) -> Callable[..., FitReport]:
         """:func:`counterflow.training.fit` with this estimator's settings."""
         return partial(
             fit,
-            validation=self.validation,
+            validation=held_out_share(self.validation, rows),
             max_epochs=self.max_epochs,
             patience=self.patience,
             batch_size=self.batch_size,
