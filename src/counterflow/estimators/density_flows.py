@@ -3,6 +3,7 @@
 import inspect
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -98,7 +99,7 @@ def _check_takes(name: str, setting: str) -> None:
         raise ArgumentError(f"the {name!r} flow has no {setting} to choose. Leave {setting}=None.")
 
 
-def _built_by(build: FlowBuilder, features: int, generator: torch.Generator) -> Flow:
+def _built_by(build: Callable[..., object], features: int, generator: torch.Generator) -> Flow:
     takes = inspect.signature(build).parameters
     flow = build(features, generator=generator) if "generator" in takes else build(features)
     if not isinstance(flow, Flow) or flow.event_shape != (features,) or flow.context_features:
@@ -184,11 +185,18 @@ def _trained(
     train: Callable[..., FitReport],
 ) -> FitReport:
     rows = torch.from_numpy(numbers)
-    augment = encoding.dequantize
-    if not encoding.discrete:  # without noise a row is one point: encode it once
-        rows = torch.cat([part.reshape(len(rows), -1) for part in encoding.encode(rows, encoding.center_noise)], 1)
-        augment = _split_weight
-    return train(_StartedAsGaussian(flow), rows, weights=weights, augment=augment)
+    if encoding.discrete:
+        return train(_StartedAsGaussian(flow), rows, weights=weights, augment=partial(_dequantized, encoding))
+    points, log_weight = encoding.encode(rows, encoding.center_noise)  # without noise a row is one point
+    rows = torch.cat([points, log_weight.unsqueeze(1)], 1)
+    return train(_StartedAsGaussian(flow), rows, weights=weights, augment=_split_weight)
+
+
+def _dequantized(encoding: FlowEncoding, rows: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Points under fresh noise, on the device where the rows are."""
+    if encoding.center_noise.device != rows.device:
+        encoding.to(rows.device)
+    return encoding.dequantize(rows, generator)
 
 
 def _split_weight(rows: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:

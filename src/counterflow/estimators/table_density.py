@@ -58,7 +58,9 @@ class TableDensity(nn.Module):
 
     def draw(self, count: int, *, generator: torch.Generator) -> Float[np.ndarray, "count columns"]:
         """Made-up rows, as numbers that :class:`TableCodec` turns into a frame."""
-        return self.encoding.decode(self.flow.sample(count, generator=generator)).numpy()
+        sizes = [_POINTS_AT_ONCE] * (count // _POINTS_AT_ONCE) + [count % _POINTS_AT_ONCE]
+        points = torch.cat([self.flow.sample(size, generator=generator) for size in sizes if size])
+        return self.encoding.decode(points).numpy()
 
     @property
     def whitened(self) -> bool:
