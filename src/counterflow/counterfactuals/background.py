@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from counterflow.core.random import derive_seed, make_generator
 from counterflow.counterfactuals.copies import RowHashes
 from counterflow.counterfactuals.density import ClassDensity
-from counterflow.counterfactuals.families import FlowPlan, plan_search_flows, plan_witness, schooling
+from counterflow.counterfactuals.families import FlowPlan, plan_search_flows, plan_witness_flows, schooling
 from counterflow.counterfactuals.splits import assign_roles
 from counterflow.counterfactuals.witness import WitnessReport, examine_witness
 from counterflow.flows import Flow
@@ -37,7 +37,7 @@ class Background:
         schema: The columns.
         search: The density that searches use.
         witness: The density that judges them.
-        plans: How the search's flows were built; the last plan is the witness's.
+        plans: How the flows of the ``"search"`` and of the ``"witness"`` were built.
         pool: For each class, rows that the search's flows made up.
         copies: The hashes of the training rows.
         report: How good a judge the witness is.
@@ -46,7 +46,7 @@ class Background:
     schema: Schema
     search: ClassDensity
     witness: ClassDensity
-    plans: tuple[FlowPlan, ...]
+    plans: dict[str, tuple[FlowPlan, ...]]
     pool: tuple[Float[Tensor, "_ columns"], ...]
     copies: RowHashes
     report: WitnessReport
@@ -67,7 +67,7 @@ class Background:
         config = {
             "schema": self.schema.to_dict(),
             "classes": self.search.classes,
-            "plans": [plan.to_dict() for plan in self.plans],
+            "plans": {side: [plan.to_dict() for plan in plans] for side, plans in self.plans.items()},
             "report": self.report.to_dict(),
         }
         return config, tensors
@@ -76,12 +76,12 @@ class Background:
     def from_parts(cls, config: Mapping[str, Any], folder: SavedFolder) -> "Background":
         """Build it again from what :meth:`to_parts` gave."""
         schema = Schema.from_dict(config["schema"])
-        plans = tuple(FlowPlan.from_dict(plan) for plan in config["plans"])
+        plans = {side: tuple(FlowPlan.from_dict(plan) for plan in each) for side, each in config["plans"].items()}
         classes = config["classes"]
         return cls(
             schema=schema,
-            search=_restore(schema, plans[:-1], folder, "search", classes),
-            witness=_restore(schema, plans[-1:], folder, "witness", classes),
+            search=_restore(schema, plans["search"], folder, "search", classes),
+            witness=_restore(schema, plans["witness"], folder, "witness", classes),
             plans=plans,
             pool=tuple(folder.tensors[f"pool.{k}"] for k in range(classes)),
             copies=RowHashes(folder.tensors["copies"]),
@@ -124,23 +124,23 @@ def learn_background(
     tell = tell or _silent
     roles = assign_roles(labels, seed=derive_seed(seed, "roles"))
     rows, classed = torch.from_numpy(numbers), torch.from_numpy(labels)
-    plans = (
-        *plan_search_flows(len(roles.search), derive_seed(seed, "search") % 2**31),
-        plan_witness(len(roles.witness), derive_seed(seed, "witness") % 2**31),
-    )
+    plans = {
+        "search": plan_search_flows(len(roles.search), derive_seed(seed, "search") % 2**31),
+        "witness": plan_witness_flows(len(roles.witness), derive_seed(seed, "witness") % 2**31),
+    }
     course = _Course(classes, progress, checkpoint, resume)
     learned: list[tuple[ClassDensity, list[Flow]]] = []
-    for name, part, calibration, own in (
-        ("search", roles.search, roles.search_calibration, plans[:-1]),
-        ("witness", roles.witness, roles.witness_calibration, plans[-1:]),
+    for name, part, calibration in (
+        ("search", roles.search, roles.search_calibration),
+        ("witness", roles.witness, roles.witness_calibration),
     ):
         tell(f"Training the {name}'s density on {len(part):,} rows.")
         encoding = FlowEncoding.fit(schema, numbers[part], score=labels[part].astype(np.float64))
         flows = [
             course.train(plan, encoding, rows[part], classed[part], name=f"{name}-{member}")
-            for member, plan in enumerate(own)
+            for member, plan in enumerate(plans[name])
         ]
-        density = ClassDensity(encoding, flows, classes=classes)
+        density = ClassDensity(encoding, flows, classes=classes, mixture=name == "witness")
         density.calibrate(rows[calibration], classed[calibration])
         learned.append((density, flows))
     (search, (*_, search_flow)), (witness, _) = learned
@@ -191,7 +191,7 @@ def _restore(schema: Schema, plans: tuple[FlowPlan, ...], folder: SavedFolder, n
     encoding = FlowEncoding(schema, folder.part(f"{name}.encoding"))
     flows = nn.ModuleList(plan.build(encoding.dimension, classes).double() for plan in plans)
     flows.load_state_dict(folder.part(f"{name}.flows"))
-    density = ClassDensity(encoding, list(flows), classes=classes)
+    density = ClassDensity(encoding, list(flows), classes=classes, mixture=name == "witness")
     density.calibration = [folder.tensors[f"{name}.calibration.{k}"].numpy() for k in range(classes)]
     return density
 

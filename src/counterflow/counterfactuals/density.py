@@ -36,6 +36,7 @@ class ClassDensity(nn.Module):
         encoding: Between rows and the flows' space.
         flows: One or more conditional flows; their context is the one-hot class.
         classes: The number of classes.
+        mixture: Whether a score is the log-density of the flows' equal mixture (a density itself), not the lowest.
         draws: How many fixed dequantization draws a log-density averages over, the same for every row.
         seed: Where these draws come from.
     """
@@ -43,12 +44,20 @@ class ClassDensity(nn.Module):
     noise: Tensor
 
     def __init__(
-        self, encoding: FlowEncoding, flows: Sequence[nn.Module], *, classes: int, draws: int = 8, seed: int = 0
+        self,
+        encoding: FlowEncoding,
+        flows: Sequence[nn.Module],
+        *,
+        classes: int,
+        mixture: bool = False,
+        draws: int = 8,
+        seed: int = 0,
     ) -> None:
         super().__init__()
         self.encoding = encoding
         self.flows = nn.ModuleList(flows).double().eval().requires_grad_(requires_grad=False)
         self.classes = classes
+        self.mixture = mixture
         noise = encoding.fixed_noise(draws if encoding.discrete else 1, seed=seed).double()
         self.register_buffer("noise", noise, persistent=False)
         self.calibration: list[Float[np.ndarray, " held_out"]] = []
@@ -65,10 +74,11 @@ class ClassDensity(nn.Module):
     def log_density(
         self, numbers: Float[Tensor, "rows columns"], labels: Int[Tensor, " rows"]
     ) -> Float[np.ndarray, " rows"]:
-        """The score of each row under its class: the lowest log-density of the flows."""
+        """The score of each row under its class: the lowest log-density of the flows, or that of their mixture."""
         if not len(numbers):
             return np.zeros(0)
-        return self.member_log_densities(numbers, labels).amin(0).numpy()
+        members = self.member_log_densities(numbers, labels)
+        return (log_mean_exp(members, 0) if self.mixture else members.amin(0)).numpy()
 
     def at_draw(
         self, draw: int, numbers: Float[Tensor, "rows columns"], labels: Int[Tensor, " rows"]

@@ -91,7 +91,7 @@ def examine_witness(
     of_witness, of_search = (
         torch.from_numpy(part[:_MOST_ROWS]) for part in (roles.witness_calibration, roles.search_calibration)
     )
-    own = witness.member_log_densities(numbers[of_witness], labels[of_witness])[0].numpy()
+    own = witness.log_density(numbers[of_witness], labels[of_witness])
     others = search.member_log_densities(numbers[of_search], labels[of_search]).numpy()
     best = others[others.mean(1).argmax()]
     rejection = _rejection(witness, numbers[of_witness], labels[of_witness], seed)
