@@ -6,6 +6,7 @@ No picture changes matplotlib's settings for anybody else: they are set within a
 import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib import import_module
 from typing import Any
 
 from matplotlib import rc_context
@@ -58,6 +59,8 @@ def canvas(ax: Axes | None, *, size: tuple[float, float]) -> Iterator[Axes]:
     Yields:
         The axes, without the frame's upper and right side.
     """
+    if ax is None:
+        import_module("matplotlib.pyplot")  # first: on import a notebook sets itself up, which must not be put back
     with rc_context(_SETTINGS):
         ax = _new_axes(size) if ax is None else ax
         ax.spines[["top", "right"]].set_visible(False)
