@@ -23,7 +23,8 @@ def listed(index) -> set[str]:
 
 def imports(code: str) -> set[tuple[str, str]]:
     """What a piece of code imports from counterflow: (module, name)."""
-    nodes = [node for node in ast.walk(ast.parse(code)) if isinstance(node, ast.ImportFrom)]
+    plain = "\n".join(line for line in code.splitlines() if not line.startswith(":"))  # the options of a cell
+    nodes = [node for node in ast.walk(ast.parse(plain)) if isinstance(node, ast.ImportFrom)]
     ours = [node for node in nodes if node.module.partition(".")[0] == "counterflow"]
     return {(node.module, alias.name) for node in ours for alias in node.names}
 

@@ -13,8 +13,8 @@ from counterflow.cli.rows import read_rows, with_columns
 from counterflow.core.errors import DataError
 
 if TYPE_CHECKING:
-    from counterflow.counterfactuals import CounterfactualAnswer
-    from counterflow.tables import Schema
+    import counterflow.counterfactuals
+    import counterflow.tables
 
 __all__ = ["COLUMNS", "Claims", "answer_table", "check_no_collision", "read_claims"]
 
@@ -75,7 +75,7 @@ def check_no_collision(frame: Any, path: Path) -> None:
         raise DataError(f"'{path}' has a column {taken[0]!r}, which the answers need. Rename or drop it.")
 
 
-def answer_table(answer: "CounterfactualAnswer") -> Any:
+def answer_table(answer: "counterflow.counterfactuals.CounterfactualAnswer") -> Any:
     """The user's columns, then what is known of each answer (:data:`COLUMNS`)."""
     question = json.dumps({key: answer.settings[key] for key in _ASKED})
     values: dict[str, list[Any]] = {
@@ -91,7 +91,7 @@ def answer_table(answer: "CounterfactualAnswer") -> Any:
     return with_columns(answer.frame, {name: values[name] for name in COLUMNS})
 
 
-def _former_values(answer: "CounterfactualAnswer") -> list[str]:
+def _former_values(answer: "counterflow.counterfactuals.CounterfactualAnswer") -> list[str]:
     from counterflow.counterfactuals.wording import changes_of_row
 
     pairs = zip(answer.factual_numbers, answer.numbers, strict=True)
@@ -99,7 +99,7 @@ def _former_values(answer: "CounterfactualAnswer") -> list[str]:
     return [json.dumps({name: old for name, old, *_ in row}, ensure_ascii=False) for row in changes]
 
 
-def read_claims(path: Path, schema: "Schema", classes: tuple[Any, ...]) -> Claims:
+def read_claims(path: Path, schema: "counterflow.tables.Schema", classes: tuple[Any, ...]) -> Claims:
     """Read a table or a JSON file that ``explain`` wrote.
 
     Raises:
@@ -126,7 +126,7 @@ def read_claims(path: Path, schema: "Schema", classes: tuple[Any, ...]) -> Claim
     )
 
 
-def _claims_of_json(path: Path, schema: "Schema") -> Claims:
+def _claims_of_json(path: Path, schema: "counterflow.tables.Schema") -> Claims:
     from counterflow.counterfactuals import CounterfactualAnswer
 
     answer = CounterfactualAnswer.from_json(path)
@@ -152,7 +152,9 @@ def _settings(path: Path, questions: list[Any]) -> dict[str, Any]:
     return settings
 
 
-def _factuals(path: Path, schema: "Schema", numbers: np.ndarray, changed_from: list[Any]) -> np.ndarray:
+def _factuals(
+    path: Path, schema: "counterflow.tables.Schema", numbers: np.ndarray, changed_from: list[Any]
+) -> np.ndarray:
     """The answers with every changed value set back."""
     factuals = numbers.copy()
     for row, text in enumerate(changed_from):

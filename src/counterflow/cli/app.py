@@ -24,14 +24,15 @@ app = typer.Typer(
 )
 
 
-def _show_version(wanted: bool) -> None:  # noqa: FBT001
+def _show_version(wanted: bool) -> bool:  # noqa: FBT001
     if wanted:
         typer.echo(f"counterflow {__version__}")
         raise typer.Exit
+    return wanted
 
 
 @app.callback()
-def counterflow(
+def options(
     *,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
     version: Annotated[

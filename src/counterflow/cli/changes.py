@@ -7,12 +7,12 @@ import numpy as np
 from counterflow.cli.screen import table_text
 
 if TYPE_CHECKING:
-    from counterflow.counterfactuals import CounterfactualAnswer
+    import counterflow.counterfactuals
 
 __all__ = ["changes_text"]
 
 
-def changes_text(answer: "CounterfactualAnswer", *, most: int) -> str:
+def changes_text(answer: "counterflow.counterfactuals.CounterfactualAnswer", *, most: int) -> str:
     """The changes of the first answers that change anything.
 
     Args:
@@ -28,7 +28,7 @@ def changes_text(answer: "CounterfactualAnswer", *, most: int) -> str:
     return "\n\n".join([*blocks, f"... and {more:,} more with changes." if more > 0 else ""]).rstrip() + "\n"
 
 
-def _block(answer: "CounterfactualAnswer", position: int) -> str:
+def _block(answer: "counterflow.counterfactuals.CounterfactualAnswer", position: int) -> str:
     from counterflow.counterfactuals.wording import changes_of_row
 
     changes = changes_of_row(answer.schema, answer.factual_numbers[position], answer.numbers[position])
@@ -36,7 +36,7 @@ def _block(answer: "CounterfactualAnswer", position: int) -> str:
     return f"{_title(answer, position)}\n{table_text(lines)}"
 
 
-def _title(answer: "CounterfactualAnswer", position: int) -> str:
+def _title(answer: "counterflow.counterfactuals.CounterfactualAnswer", position: int) -> str:
     row, rank = answer.index.factual[position], answer.index.rank[position]
     before, after = answer.factual_probability[position], answer.probability[position]
     rank_text = f", answer {rank + 1}" if answer.index.rank.any() else ""

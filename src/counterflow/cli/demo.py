@@ -12,8 +12,8 @@ from counterflow.cli.screen import show, tell, working
 from counterflow.core.errors import MissingExtra, PersistenceError
 
 if TYPE_CHECKING:
-    from counterflow.counterfactuals import CounterfactualAnswer
-    from counterflow.tables import Schema
+    import counterflow.counterfactuals
+    import counterflow.tables
 
 __all__ = ["demo"]
 
@@ -26,7 +26,7 @@ class _Case(NamedTuple):
 
     frame: Any
     labels: np.ndarray
-    schema: "Schema"
+    schema: "counterflow.tables.Schema"
     train: np.ndarray
     test: np.ndarray
 
@@ -67,11 +67,12 @@ def _load() -> _Case:
     data = load("breast_cancer")
     names = [name for name in data.schema.names if name.startswith("mean_")]
     schema = data.schema.without([name for name in data.schema.names if name not in names])
-    train, test = train_test_split(np.arange(len(data)), test_size=_HELD_OUT, stratify=data.labels, random_state=0)
+    order = np.arange(len(data))
+    train, test = train_test_split(order, test_size=_HELD_OUT, stratify=data.labels, random_state=0)
     show(
         f"Data: {len(data)} real tumors (scikit-learn's breast cancer data), {len(names)} measurements of cell nuclei."
     )
-    return _Case(data.frame[names], data.labels, schema, train, test)
+    return _Case(data.frame[names], data.labels, schema, np.asarray(train), np.asarray(test))
 
 
 def _train(case: _Case) -> Any:
@@ -99,7 +100,7 @@ def _unwanted(case: _Case, model: Any) -> Any:
     return case.frame.iloc[malignant[:_ROWS]]
 
 
-def _show(answer: "CounterfactualAnswer") -> None:
+def _show(answer: "counterflow.counterfactuals.CounterfactualAnswer") -> None:
     from counterflow.cli.explain import show_answer
 
     show()
@@ -112,7 +113,7 @@ def _show(answer: "CounterfactualAnswer") -> None:
     show()
 
 
-def _write(answer: "CounterfactualAnswer", out: Path) -> list[Path]:
+def _write(answer: "counterflow.counterfactuals.CounterfactualAnswer", out: Path) -> list[Path]:
     from counterflow.cli.answers import answer_table
     from counterflow.plotting import report
     from counterflow.tables import write_table

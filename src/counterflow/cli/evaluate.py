@@ -11,8 +11,8 @@ from counterflow.cli.parsing import check_file
 from counterflow.cli.screen import metrics_text, show, working
 
 if TYPE_CHECKING:
-    from counterflow.cli.answers import Claims
-    from counterflow.estimators import CounterfactualExplainer
+    import counterflow.cli.answers
+    import counterflow.estimators
 
 __all__ = ["evaluate"]
 
@@ -53,7 +53,9 @@ def evaluate(
         show(f"Wrote '{out}'.")
 
 
-def _judge(explainer: "CounterfactualExplainer", claims: "Claims") -> Verdicts:
+def _judge(
+    explainer: "counterflow.estimators.CounterfactualExplainer", claims: "counterflow.cli.answers.Claims"
+) -> Verdicts:
     """The verdicts, by the model itself, by both densities, and value by value."""
     from torch import from_numpy, tensor
 
@@ -79,7 +81,7 @@ def _judge(explainer: "CounterfactualExplainer", claims: "Claims") -> Verdicts:
     )
 
 
-def _as_desired(model: Any, frame: Any, claims: "Claims") -> np.ndarray:
+def _as_desired(model: Any, frame: Any, claims: "counterflow.cli.answers.Claims") -> np.ndarray:
     """Whether the model decides as desired, or its probability lies where it was asked to."""
     interval = claims.settings["probability"]
     if interval is None:
@@ -90,8 +92,12 @@ def _as_desired(model: Any, frame: Any, claims: "Claims") -> np.ndarray:
     return (chances >= interval[0]) & (chances <= interval[1])
 
 
-def _metrics(explainer: "CounterfactualExplainer", claims: "Claims", verdicts: Verdicts) -> dict[str, Any]:
-    from counterflow import metrics
+def _metrics(
+    explainer: "counterflow.estimators.CounterfactualExplainer",
+    claims: "counterflow.cli.answers.Claims",
+    verdicts: Verdicts,
+) -> dict[str, Any]:
+    import counterflow.metrics as metrics
 
     asked = ~verdicts.already
     if not asked.any():
@@ -114,7 +120,7 @@ def _metrics(explainer: "CounterfactualExplainer", claims: "Claims", verdicts: V
     )
 
 
-def _comparison(claims: "Claims", verdicts: Verdicts) -> str:
+def _comparison(claims: "counterflow.cli.answers.Claims", verdicts: Verdicts) -> str:
     """Whether the answers claim of themselves what was found."""
     differing = {
         name: int((np.asarray(claimed) != getattr(verdicts, name)).sum()) for name, claimed in claims.flags.items()

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from counterflow.cli.changes import changes_text
-from counterflow.cli.parsing import as_class, as_constraints, as_range, as_seconds, check_file
+from counterflow.cli.parsing import as_class, as_constraints, as_norm, as_range, as_seconds, check_file
 from counterflow.cli.screen import metrics_text, show, table_text, tell, working
 
 if TYPE_CHECKING:
-    from counterflow.counterfactuals import CounterfactualAnswer
+    import counterflow.counterfactuals
 
 __all__ = ["explain", "show_answer"]
 
@@ -63,7 +63,7 @@ def explain(
             max_changes=max_changes,
         ),
         min_plausibility=min_plausibility,
-        norm=norm,
+        norm=as_norm(norm),
         deadline=as_seconds(deadline),
     )
     show_answer(found)
@@ -76,7 +76,7 @@ def _check_outputs(out: Path, report: Path | None, answer: Path | None) -> None:
     check_file(answer, (".json",))
     check_file(report, (".html", ".htm"))
     if report is not None:
-        from counterflow import plotting  # noqa: F401  (says at once what is missing)
+        import counterflow.plotting  # noqa: F401  (says at once what is missing)
 
 
 def _load(folder: Path, rows: Path, model: str | None) -> tuple[Any, Any]:
@@ -97,14 +97,16 @@ def _probability(word: str | None) -> tuple[float, float] | None:
     return 0.0 if low is None else low, 1.0 if high is None else high
 
 
-def _ask(explainer: Any, frame: Any, desired: Any, **question: Any) -> "CounterfactualAnswer":
+def _ask(
+    explainer: Any, frame: Any, desired: Any, **question: Any
+) -> "counterflow.counterfactuals.CounterfactualAnswer":
     from counterflow.tables import Table
 
     with working(f"Searching for {question['count']} answer(s) to each of {len(Table(frame)):,} rows."):
         return explainer.explain(frame, desired, **question)
 
 
-def show_answer(answer: "CounterfactualAnswer", *, most: int = 5) -> None:
+def show_answer(answer: "counterflow.counterfactuals.CounterfactualAnswer", *, most: int = 5) -> None:
     """Print the changes of the first rows, how all ended, and the metrics."""
     show(changes_text(answer, most=most))
     counts = Counter(answer.status)
@@ -117,7 +119,9 @@ def show_answer(answer: "CounterfactualAnswer", *, most: int = 5) -> None:
     show(answer.witness_report.sentence)
 
 
-def _write(found: "CounterfactualAnswer", out: Path, *, report: Path | None, answer: Path | None) -> list[Path]:
+def _write(
+    found: "counterflow.counterfactuals.CounterfactualAnswer", out: Path, *, report: Path | None, answer: Path | None
+) -> list[Path]:
     """Write all that was asked for, each file whole or not at all."""
     from counterflow.cli.answers import answer_table
     from counterflow.tables import write_table

@@ -16,9 +16,9 @@ from counterflow.cli.screen import show, table_text, tell
 from counterflow.core.errors import ArgumentError, DataError, PersistenceError
 
 if TYPE_CHECKING:
-    from counterflow.estimators import CounterfactualExplainer
-    from counterflow.models import TableClassifier
-    from counterflow.tables import Schema
+    import counterflow.estimators
+    import counterflow.models
+    import counterflow.tables
 
 __all__ = ["fit"]
 
@@ -83,7 +83,7 @@ def _schema(
     ignore: Sequence[str] | None,
     protected: Sequence[str] | None,
     missing: str,
-) -> "Schema":
+) -> "counterflow.tables.Schema":
     """The schema of a file, or one inferred; with the target."""
     from counterflow.tables import Schema
 
@@ -99,7 +99,7 @@ def _schema(
     return _with_target(Schema.from_yaml(path), target, path)
 
 
-def _with_target(schema: "Schema", target: str, path: Path) -> "Schema":
+def _with_target(schema: "counterflow.tables.Schema", target: str, path: Path) -> "counterflow.tables.Schema":
     from dataclasses import replace
 
     if target in schema.names:
@@ -107,7 +107,7 @@ def _with_target(schema: "Schema", target: str, path: Path) -> "Schema":
     return schema if schema.target == target else replace(schema, target=target, classes=())
 
 
-def _without_dropped(frame: Any, schema: "Schema") -> Any:
+def _without_dropped(frame: Any, schema: "counterflow.tables.Schema") -> Any:
     """Leave out the rows with missing values where the schema says so."""
     if schema.missing != "drop":
         return frame
@@ -121,7 +121,7 @@ def _without_dropped(frame: Any, schema: "Schema") -> Any:
     return take_rows(frame, ~gone)
 
 
-def _labels(frame: Any, schema: "Schema", table: Path) -> list[Any]:
+def _labels(frame: Any, schema: "counterflow.tables.Schema", table: Path) -> list[Any]:
     """The classes of the rows, after a look at whether they are classes."""
     from counterflow.tables import Table
 
@@ -146,7 +146,9 @@ def _users_model(spec: str) -> Any:
     return import_model(spec)
 
 
-def _train_own(schema: "Schema", frame: Any, labels: list[Any], seed: int) -> tuple["TableClassifier", str]:
+def _train_own(
+    schema: "counterflow.tables.Schema", frame: Any, labels: list[Any], seed: int
+) -> tuple["counterflow.models.TableClassifier", str]:
     """A logistic regression on four fifths of the rows, and how good it is on the rest."""
     from counterflow.models import TableClassifier
     from counterflow.tables import take_rows
@@ -177,8 +179,15 @@ def _split(labels: list[Any], seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _learn(
-    model: Any, schema: "Schema", frame: Any, labels: list[Any], *, out: Path, seed: int, resume: bool
-) -> "CounterfactualExplainer":
+    model: Any,
+    schema: "counterflow.tables.Schema",
+    frame: Any,
+    labels: list[Any],
+    *,
+    out: Path,
+    seed: int,
+    resume: bool,
+) -> "counterflow.estimators.CounterfactualExplainer":
     """Train what an explainer needs, with a checkpoint that follows."""
     from counterflow.cli.running import Stopped
     from counterflow.estimators import CounterfactualExplainer
@@ -210,7 +219,7 @@ def _clear(checkpoint: Path) -> None:
         checkpoint.parent.rmdir()
 
 
-def _save(explainer: "CounterfactualExplainer", out: Path, record: dict[str, Any]) -> None:
+def _save(explainer: "counterflow.estimators.CounterfactualExplainer", out: Path, record: dict[str, Any]) -> None:
     """Save the explainer, and beside it what people read."""
     from counterflow.cli.user_models import RECORD
     from counterflow.persistence import atomic_write
@@ -222,13 +231,13 @@ def _save(explainer: "CounterfactualExplainer", out: Path, record: dict[str, Any
     shutil.rmtree(out / _CHECKPOINT, ignore_errors=True)
 
 
-def _agreement(explainer: "CounterfactualExplainer", frame: Any, labels: list[Any]) -> str:
+def _agreement(explainer: "counterflow.estimators.CounterfactualExplainer", frame: Any, labels: list[Any]) -> str:
     decided = explainer.model_.predict(frame).tolist()
     right = float(np.mean([label == wish for label, wish in zip(decided, labels, strict=True)]))
     return f"Model: {explainer.model_.name}. It agrees with the target in {right:.1%} of these rows."
 
 
-def _show_findings(explainer: "CounterfactualExplainer", labels: list[Any], words: str) -> None:
+def _show_findings(explainer: "counterflow.estimators.CounterfactualExplainer", labels: list[Any], words: str) -> None:
     """What was found in the table, and how good the model and the witness are."""
     schema, counts = explainer.schema_, Counter(labels)
     shares = ", ".join(f"{label!r} {counts[label] / len(labels):.1%}" for label in sorted(counts, key=str))
@@ -239,12 +248,12 @@ def _show_findings(explainer: "CounterfactualExplainer", labels: list[Any], word
     show(explainer.background_.report.sentence)
 
 
-def _kinds(schema: "Schema") -> str:
+def _kinds(schema: "counterflow.tables.Schema") -> str:
     counts = Counter(str(column.kind) for column in schema.columns)
     return ", ".join(f"{count} {kind}" for kind, count in counts.items())
 
 
-def _special(schema: "Schema") -> list[tuple[str, str]]:
+def _special(schema: "counterflow.tables.Schema") -> list[tuple[str, str]]:
     """The atoms and the protected columns, in a line each."""
     codes: dict[str, list[str]] = {}
     for column in schema.columns:

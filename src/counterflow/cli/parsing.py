@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 from counterflow.core.errors import ArgumentError, PersistenceError
 
 if TYPE_CHECKING:
-    from counterflow.tables import Column, Constraints, Schema
+    import counterflow.tables
 
 __all__ = [
     "as_class",
     "as_codes",
     "as_constraints",
     "as_names",
+    "as_norm",
     "as_range",
     "as_seconds",
     "check_file",
@@ -49,6 +50,21 @@ def as_codes(words: Sequence[str] | None) -> list[float] | None:
         return None
     names = as_names(words)
     return [] if names == ["none"] else [_number(name, "--codes") for name in names]
+
+
+def as_norm(norm: float | None) -> float | None:
+    """The exponent of a distance.
+
+    Raises:
+        ArgumentError: It is not finite.
+
+    Example:
+        >>> as_norm(1.0), as_norm(None)
+        (1.0, None)
+    """
+    if norm is not None and not math.isfinite(norm):
+        raise ArgumentError(f"--norm must be a finite number above 0, got {norm}.")
+    return norm
 
 
 def as_range(word: str, option: str) -> tuple[float | None, float | None]:
@@ -108,7 +124,7 @@ def as_class(word: str, classes: Sequence[Any]) -> Any:
 
 
 def as_constraints(
-    schema: "Schema",
+    schema: "counterflow.tables.Schema",
     *,
     lock: Sequence[str] | None,
     increase_only: Sequence[str] | None,
@@ -117,7 +133,7 @@ def as_constraints(
     ranges: Sequence[str] | None,
     allow: Sequence[str] | None,
     max_changes: int | None,
-) -> "Constraints":
+) -> "counterflow.tables.Constraints":
     """The constraints that options name, checked against the schema.
 
     Raises:
@@ -174,11 +190,11 @@ def _pairs(words: Sequence[str] | None, example: str) -> list[tuple[str, str]]:
     return [(name.strip(), rest) for name, _, rest in pairs]
 
 
-def _column(schema: "Schema", name: str) -> "Column | None":
+def _column(schema: "counterflow.tables.Schema", name: str) -> "counterflow.tables.Column | None":
     return schema[name] if name in schema.names else None
 
 
-def _ends(schema: "Schema", name: str, word: str) -> tuple[Any, Any]:
+def _ends(schema: "counterflow.tables.Schema", name: str, word: str) -> tuple[Any, Any]:
     column = _column(schema, name)
     if column is None or not column.labeled:
         return as_range(word, f"--range {name}")
@@ -187,7 +203,7 @@ def _ends(schema: "Schema", name: str, word: str) -> tuple[Any, Any]:
     return ends[0], ends[1]
 
 
-def _choices(schema: "Schema", name: str, word: str) -> list[Any]:
+def _choices(schema: "counterflow.tables.Schema", name: str, word: str) -> list[Any]:
     column = _column(schema, name)
     if column is None or not column.labeled:
         return as_names([word])

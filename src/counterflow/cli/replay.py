@@ -9,8 +9,8 @@ import typer
 from counterflow.cli.screen import show, tell, working
 
 if TYPE_CHECKING:
-    from counterflow.counterfactuals import CounterfactualAnswer
-    from counterflow.estimators import CounterfactualExplainer
+    import counterflow.counterfactuals
+    import counterflow.estimators
 
 __all__ = ["replay"]
 
@@ -43,13 +43,19 @@ def replay(
     raise typer.Exit(1)
 
 
-def _use_method(explainer: "CounterfactualExplainer", former: "CounterfactualAnswer") -> None:
-    from counterflow.estimators.explainer import method_from_dict
+def _use_method(
+    explainer: "counterflow.estimators.CounterfactualExplainer",
+    former: "counterflow.counterfactuals.CounterfactualAnswer",
+) -> None:
+    from counterflow.estimators.methods import method_from_dict
 
     explainer.set_params(method=method_from_dict(former.provenance["method"]))
 
 
-def _tell_differences(explainer: "CounterfactualExplainer", former: "CounterfactualAnswer") -> None:
+def _tell_differences(
+    explainer: "counterflow.estimators.CounterfactualExplainer",
+    former: "counterflow.counterfactuals.CounterfactualAnswer",
+) -> None:
     """Say which of the things that an answer depends on are not as they were."""
     from importlib.metadata import version
 
@@ -73,7 +79,10 @@ def _tell_differences(explainer: "CounterfactualExplainer", former: "Counterfact
         tell("The answer had a deadline, so it depended on the clock; it is searched again without one.")
 
 
-def _explain_again(explainer: "CounterfactualExplainer", former: "CounterfactualAnswer") -> "CounterfactualAnswer":
+def _explain_again(
+    explainer: "counterflow.estimators.CounterfactualExplainer",
+    former: "counterflow.counterfactuals.CounterfactualAnswer",
+) -> "counterflow.counterfactuals.CounterfactualAnswer":
     from counterflow.tables import Constraints
 
     asked = former.settings
@@ -91,7 +100,10 @@ def _explain_again(explainer: "CounterfactualExplainer", former: "Counterfactual
     )
 
 
-def _differing(former: "CounterfactualAnswer", again: "CounterfactualAnswer") -> np.ndarray:
+def _differing(
+    former: "counterflow.counterfactuals.CounterfactualAnswer",
+    again: "counterflow.counterfactuals.CounterfactualAnswer",
+) -> np.ndarray:
     """The answers that are not equal in discrete values and to 1e-4 standard units in the others."""
     measured = np.array([column.numeric and not column.lattice for column in former.schema.columns])
     slack = np.where(measured, _TOLERANCE * former.evidence.scale, 0.0)
@@ -100,7 +112,11 @@ def _differing(former: "CounterfactualAnswer", again: "CounterfactualAnswer") ->
     return np.flatnonzero(~same)
 
 
-def _first_difference(former: "CounterfactualAnswer", again: "CounterfactualAnswer", place: int) -> str:
+def _first_difference(
+    former: "counterflow.counterfactuals.CounterfactualAnswer",
+    again: "counterflow.counterfactuals.CounterfactualAnswer",
+    place: int,
+) -> str:
     from counterflow.counterfactuals.wording import changes_of_row
 
     lines = [f"Row {former.index.factual[place]}: {former.status[place].value} then, {again.status[place].value} now"]

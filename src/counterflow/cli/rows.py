@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 from counterflow.core.errors import DataError
 
 if TYPE_CHECKING:
-    from counterflow.tables import Column, Schema
+    import counterflow.tables
 
 __all__ = ["read_rows", "with_columns"]
 
 
-def read_rows(path: Path, schema: "Schema") -> Any:
+def read_rows(path: Path, schema: "counterflow.tables.Schema") -> Any:
     """Read rows; a column that a short file makes look like another type gets that of the training table.
 
     Args:
@@ -53,7 +53,7 @@ def with_columns(frame: Any, columns: dict[str, list[Any]]) -> Any:
     return frame
 
 
-def _as_in_training(frame: Any, schema: "Schema") -> Any:
+def _as_in_training(frame: Any, schema: "counterflow.tables.Schema") -> Any:
     """Numbers as broken numbers where the training table had these, and digits as text where it had text.
 
     A frame of one row cannot show that a column of 5 holds 5.25 elsewhere, or that a column of 12 is one of labels.
@@ -69,7 +69,7 @@ def _as_in_training(frame: Any, schema: "Schema") -> Any:
     return with_columns(frame, changed) if changed else frame
 
 
-def _converted(values: list[Any], column: "Column", found: str) -> list[Any] | None:
+def _converted(values: list[Any], column: "counterflow.tables.Column", found: str) -> list[Any] | None:
     """The values in the column's own type, or ``None`` where nothing is to be done."""
     whole = found.lstrip("U").startswith("Int")
     if column.dtype == "Float64" and whole:

@@ -85,8 +85,8 @@ def _verdict(error: Exception) -> tuple[int, str]:
         return 1, ""
     if isinstance(error, OSError):
         return WRONG_INPUT, f"'{error.filename}': {error.strerror or error}."
-    if hasattr(error, "format_message"):  # typer's usage errors
-        return WRONG_INPUT, f"{error.format_message()} Add --help to see what this command takes."
+    if said := getattr(error, "format_message", None):  # typer's usage errors
+        return WRONG_INPUT, f"{said()} Add --help to see what this command takes."
     return FAULT, (
         f"this is a fault of counterflow, not of your input: {type(error).__name__}: {_one_line(error)} "
         "(add --debug for the traceback)"

@@ -10,7 +10,7 @@ from counterflow.cli.screen import tell
 from counterflow.core.errors import ArgumentError, ModelError
 
 if TYPE_CHECKING:
-    from counterflow.estimators import CounterfactualExplainer
+    import counterflow.estimators
 
 __all__ = ["RECORD", "import_model", "load_explainer"]
 
@@ -69,7 +69,7 @@ def _attribute(value: Any, name: str, module: str) -> Any:
     return getattr(value, name)
 
 
-def load_explainer(folder: Path, spec: str | None) -> "CounterfactualExplainer":
+def load_explainer(folder: Path, spec: str | None) -> "counterflow.estimators.CounterfactualExplainer":
     """Load what ``fit`` saved, with the user's model if there is one.
 
     Raises:

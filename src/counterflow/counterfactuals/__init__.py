@@ -3,8 +3,9 @@
 from counterflow.counterfactuals.answer import AnswerIndex, CounterfactualAnswer
 from counterflow.counterfactuals.background import Background, learn_background
 from counterflow.counterfactuals.density import ClassDensity
-from counterflow.counterfactuals.explaining import Method, Question, explain
+from counterflow.counterfactuals.explaining import Method, explain
 from counterflow.counterfactuals.ppcef import PPCEF
+from counterflow.counterfactuals.question import Question
 from counterflow.counterfactuals.search import SearchSettings, search
 from counterflow.counterfactuals.task import Goal, Task
 from counterflow.counterfactuals.witness import WitnessReport

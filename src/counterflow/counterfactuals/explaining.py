@@ -1,8 +1,6 @@
 """From a question about rows to an answer: search, then judge exactly what is returned."""
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -10,21 +8,21 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from counterflow.core.errors import ArgumentError
 from counterflow.core.outcomes import RowStatus
 from counterflow.counterfactuals.answer import AnswerIndex, CounterfactualAnswer
 from counterflow.counterfactuals.background import Background
 from counterflow.counterfactuals.diversity import lock_for_next_rank
 from counterflow.counterfactuals.evidence import Evidence, map_projection
+from counterflow.counterfactuals.question import Question
 from counterflow.counterfactuals.search import Deadline
 from counterflow.counterfactuals.task import Goal, Task
 from counterflow.models import AdaptedModel
-from counterflow.tables import Constraints, Rules, TableCodec
+from counterflow.tables import Rules, TableCodec
 from counterflow.tables.frames import row_labels
 
 _Flags = Bool[np.ndarray, " answers"]
 
-__all__ = ["Method", "Question", "explain"]
+__all__ = ["Method", "explain"]
 
 _ROWS_AT_ONCE = 4096
 _MAP_ROWS = 400
@@ -42,46 +40,6 @@ class Method(Protocol):
     def find(self, task: Task) -> Float[Tensor, "rows columns"]:
         """The best legal row for each row of the task; the factual itself where there is none."""
         ...
-
-
-@dataclass(frozen=True)
-class Question:
-    """What is asked of every row.
-
-    Args:
-        desired: For each row, the class that the model shall decide.
-        probability: The range in which that class's probability shall lie; ``None`` for the model's own decision.
-        count: How many answers each row gets.
-        constraints: What may not change, beyond the schema.
-        min_plausibility: The conformal p-value an answer must reach, in [0, 1).
-        norm: The exponent of the distance; ``None`` for the method's own.
-        deadline: Seconds for the whole call; ``None`` for no limit.
-        allow_training_rows: Whether an answer may equal a training row.
-
-    Raises:
-        ArgumentError: A setting is outside its range.
-    """
-
-    desired: Sequence[Any]
-    probability: tuple[float, float] | None = None
-    count: int = 1
-    constraints: Constraints | None = None
-    min_plausibility: float = 0.1
-    norm: float | None = None
-    deadline: float | None = None
-    allow_training_rows: bool = False
-
-    def __post_init__(self) -> None:
-        if self.count < 1:
-            raise ArgumentError(f"count must be at least 1, got {self.count}.")
-        if not 0 <= self.min_plausibility < 1:
-            raise ArgumentError(f"min_plausibility must lie in [0, 1), got {self.min_plausibility}.")
-        if self.norm is not None and not self.norm > 0:
-            raise ArgumentError(f"norm must be above 0, got {self.norm}.")
-        if self.probability is not None:
-            low, high = self.probability
-            if not 0 <= low < high <= 1:
-                raise ArgumentError(f"probability must be (low, high) with 0 <= low < high <= 1, got ({low}, {high}).")
 
 
 class _Batch:
@@ -184,52 +142,56 @@ def _search(batch: _Batch, method: Method) -> list[Tensor]:
 def _judged(
     batch: _Batch, answers: Tensor, rows: Int[np.ndarray, " answers"], provenance: dict[str, Any], began: float
 ) -> CounterfactualAnswer:
-    """The verdict on exactly the rows that are returned."""
-    question, background = batch.question, batch.background
-    index = torch.from_numpy(rows)
-    target, task = batch.goal.target[index], batch.task.of_rows(index)
-    met, probability, predicted = batch.judge(answers, rows)
-    log_density = background.search.log_density(answers, target)
-    plausibility = background.search.plausibility(log_density, target)
-    witness_plausibility = background.witness.plausibility(background.witness.log_density(answers, target), target)
-    plausible = plausibility >= question.min_plausibility
-    rules = task.rules
-    kept = np.array([not broken for broken in rules.violations(answers)], dtype=np.bool_)
-    status = _statuses(
-        already=batch.factual_met[rows],
-        repeated=_repeats(answers, rows) & rules.changed(answers).any(1).numpy(),
-        met=met,
-        plausible=plausible,
-        frozen=~rules.can_change.numpy(),
-        late=task.deadline.passed(),
-    )
-    labels = row_labels(batch.frame)
+    """The record of exactly the rows that are returned."""
+    index, question, labels = torch.from_numpy(rows), batch.question, row_labels(batch.frame)
+    verdict = _verdict(batch, answers, rows)
     return CounterfactualAnswer(
-        schema=background.schema,
+        schema=batch.background.schema,
         numbers=answers.numpy(),
         factual_numbers=batch.numbers.numpy()[rows],
         frame=batch.codec.to_frame(answers.numpy(), like=batch.frame, rows=rows),
         factuals=batch.frame,
         index=AnswerIndex(rows, [labels[row] for row in rows], np.arange(len(rows)) % question.count),
-        status=status,
         desired=[question.desired[row] for row in rows],
-        predicted=predicted,
-        valid=met,
-        plausibility=plausibility,
-        plausible=plausible,
-        witness=witness_plausibility >= question.min_plausibility,
-        witness_plausibility=witness_plausibility,
-        log_density=log_density,
-        distance=task.distance(answers).numpy(),
-        probability=probability,
+        distance=batch.task.of_rows(index).distance(answers).numpy(),
         factual_probability=batch.factual_probability[rows],
-        kept=kept,
-        witness_report=background.report,
-        evidence=_evidence(batch, answers, index, log_density),
-        settings=_settings(question),
+        witness_report=batch.background.report,
+        evidence=_evidence(batch, answers, index, verdict["log_density"]),
+        settings=question.to_dict(),
         provenance=provenance,
         seconds=time.monotonic() - began,
+        **verdict,
     )
+
+
+def _verdict(batch: _Batch, answers: Tensor, rows: Int[np.ndarray, " answers"]) -> dict[str, Any]:
+    """What the model, both densities and the rules say of each answer, by the names of the record's fields."""
+    index, level, background = torch.from_numpy(rows), batch.question.min_plausibility, batch.background
+    target, rules = batch.goal.target[index], batch.rules.take(index)
+    met, probability, predicted = batch.judge(answers, rows)
+    log_density = background.search.log_density(answers, target)
+    plausibility = background.search.plausibility(log_density, target)
+    witness_plausibility = background.witness.plausibility(background.witness.log_density(answers, target), target)
+    status = _statuses(
+        already=batch.factual_met[rows],
+        repeated=_repeats(answers, rows) & rules.changed(answers).any(1).numpy(),
+        met=met,
+        plausible=plausibility >= level,
+        frozen=~rules.can_change.numpy(),
+        late=batch.task.deadline.passed(),
+    )
+    return {
+        "status": status,
+        "predicted": predicted,
+        "valid": met,
+        "plausibility": plausibility,
+        "plausible": plausibility >= level,
+        "witness": witness_plausibility >= level,
+        "witness_plausibility": witness_plausibility,
+        "log_density": log_density,
+        "probability": probability,
+        "kept": np.array([not broken for broken in rules.violations(answers)], dtype=np.bool_),
+    }
 
 
 def _statuses(
@@ -282,16 +244,3 @@ def _evidence(batch: _Batch, answers: Tensor, index: Tensor, log_density: Float[
         map_factuals=to_map(factuals),
         map_answers=to_map(answers),
     )
-
-
-def _settings(question: Question) -> dict[str, Any]:
-    constraints = question.constraints.to_dict() if question.constraints else {}
-    return {
-        "probability": None if question.probability is None else list(question.probability),
-        "count": question.count,
-        "constraints": constraints,
-        "min_plausibility": question.min_plausibility,
-        "norm": question.norm,
-        "deadline": question.deadline,
-        "allow_training_rows": question.allow_training_rows,
-    }

@@ -1,8 +1,6 @@
 """The scikit-learn face of counterfactual explanations."""
 
 import time
-from collections.abc import Sequence
-from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -11,23 +9,25 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from counterflow import __version__
-from counterflow.core.errors import ArgumentError, DataError, ModelError, PersistenceError
-from counterflow.counterfactuals import PPCEF, Background, CounterfactualAnswer, Question, explain, learn_background
+from counterflow.core.errors import PersistenceError
+from counterflow.counterfactuals import Background, CounterfactualAnswer, Question, explain, learn_background
 from counterflow.counterfactuals.background import Telling
-from counterflow.counterfactuals.baselines import Wachter
-from counterflow.models import AdaptedModel, TableClassifier, adapt
+from counterflow.estimators.labels import (
+    check_same_classes,
+    class_indices,
+    one_for_each,
+    plain_labels,
+    usable,
+    without_missing,
+)
+from counterflow.estimators.methods import MethodConfig, check_method, config_of, method_from_dict, method_to_dict
+from counterflow.models import TableClassifier, adapt
 from counterflow.persistence import fingerprint, load_folder, save_folder
-from counterflow.tables import Constraints, Schema, Table, TableCodec, take_rows
-from counterflow.tables.hints import did_you_mean, listed
+from counterflow.tables import Constraints, Schema, Table, TableCodec
 
-__all__ = ["METHODS", "CounterfactualExplainer"]
-
-METHODS: dict[str, type[PPCEF] | type[Wachter]] = {"ppcef": PPCEF, "wachter": Wachter}
-"""The methods by name; a frozen config of one may be given in its place."""
+__all__ = ["CounterfactualExplainer"]
 
 _KIND = "explainer"
-_FEWEST = 20
 
 
 class CounterfactualExplainer(BaseEstimator):
@@ -63,7 +63,7 @@ class CounterfactualExplainer(BaseEstimator):
         model: Any = None,
         *,
         schema: Schema | None = None,
-        method: str | PPCEF | Wachter = "ppcef",
+        method: str | MethodConfig = "ppcef",
         random_state: int = 0,
     ) -> None:
         self.model = model
@@ -99,13 +99,13 @@ class CounterfactualExplainer(BaseEstimator):
             ModelError: The model cannot be used; the sentence says why.
         """
         began = time.monotonic()
-        _check_method(self.method)
+        check_method(self.method)
         schema = Schema.infer(X) if self.schema is None else self.schema
         codec = TableCodec(schema)
-        X, y = _without_missing(X, y, codec)
-        model = _usable(adapt(self.model, schema, like=X, codec=codec))
+        X, y = without_missing(X, y, codec)
+        model = usable(adapt(self.model, schema, like=X, codec=codec))
         numbers = codec.to_numbers(X)
-        labels = _class_indices(model, model.predict(X) if y is None else _plain_labels(y, len(numbers)))
+        labels = class_indices(model, model.predict(X) if y is None else plain_labels(y, len(numbers)))
         self.labels_from_ = "predictions" if y is None else "labels"
         self.background_ = learn_background(
             schema,
@@ -162,9 +162,9 @@ class CounterfactualExplainer(BaseEstimator):
             DataError: The rows do not fit the schema.
         """
         check_is_fitted(self, "background_")
-        method = _config(self.method)
+        method = config_of(self.method)
         question = Question(
-            desired=_one_for_each(desired, len(Table(rows))),
+            desired=one_for_each(desired, len(Table(rows))),
             probability=probability,
             count=count,
             constraints=constraints,
@@ -198,7 +198,7 @@ class CounterfactualExplainer(BaseEstimator):
             tensors |= {f"model.{name}": tensor for name, tensor in own[1].items()}
         settings = {
             "background": config,
-            "method": method_to_dict(_config(self.method)),
+            "method": method_to_dict(config_of(self.method)),
             "random_state": self.random_state,
             "classes": list(self.model_.classes or ()),
             "labels_from": self.labels_from_,
@@ -239,13 +239,13 @@ class CounterfactualExplainer(BaseEstimator):
         codec = TableCodec(background.schema)
         like = codec.to_frame(np.concatenate([rows.numpy() for rows in background.pool]))
         self.background_, self.schema_ = background, background.schema
-        self.model_ = _usable(adapt(model, background.schema, like=like, codec=codec))
-        _check_same_classes(self.model_, config["classes"], folder)
+        self.model_ = usable(adapt(model, background.schema, like=like, codec=codec))
+        check_same_classes(self.model_, config["classes"], folder=folder)
         self.labels_from_, self.data_fingerprint_ = config["labels_from"], config["data"]
         self.n_features_in_ = len(background.schema)
         return self
 
-    def _provenance(self, method: PPCEF | Wachter, seed: int) -> dict[str, Any]:
+    def _provenance(self, method: MethodConfig, seed: int) -> dict[str, Any]:
         """What an answer carries so that it can be made again."""
         return {
             "model": self.model_.fingerprint,
@@ -256,106 +256,11 @@ class CounterfactualExplainer(BaseEstimator):
             "labels_from": self.labels_from_,
             "seed": seed,
             "fit_seed": self.random_state,
-            "versions": {name: version(name) for name in ("torch", "numpy")} | {"counterflow": __version__},
+            "versions": {name: version(name) for name in ("torch", "numpy")} | {"counterflow": _own_version()},
         }
 
 
-def method_to_dict(method: PPCEF | Wachter) -> dict[str, Any]:
-    """A method's config as plain data."""
-    name = next(name for name, kind in METHODS.items() if isinstance(method, kind))
-    return {"name": name, **asdict(method)}
+def _own_version() -> str:
+    import counterflow
 
-
-def method_from_dict(data: dict[str, Any]) -> PPCEF | Wachter:
-    """Read what :func:`method_to_dict` gave."""
-    settings = dict(data)
-    return METHODS[settings.pop("name")](**settings)
-
-
-def _check_method(method: Any) -> None:
-    if isinstance(method, str) and method not in METHODS:
-        raise ArgumentError(f"method must be one of {listed(list(METHODS))}, got {method!r}.{did_you_mean(method, METHODS)}")
-    if not isinstance(method, str) and not isinstance(method, tuple(METHODS.values())):
-        raise ArgumentError(f"method must be a name or a config such as PPCEF(), got {type(method).__name__}.")
-
-
-def _config(method: str | PPCEF | Wachter) -> PPCEF | Wachter:
-    _check_method(method)
-    return METHODS[method]() if isinstance(method, str) else method
-
-
-def _usable(model: AdaptedModel) -> AdaptedModel:
-    """Refuse models that these methods cannot search with."""
-    if model.regression:
-        raise ModelError(f"{model.name} is a regressor; these methods explain classifiers.")
-    if not model.differentiable:
-        raise ModelError(
-            f"{model.name} cannot be searched by gradients: {model.why_not} Explain a torch network "
-            "(models.wrap) or one of scikit-learn's linear or MLP models and pipelines."
-        )
-    return model
-
-
-def _without_missing(X: Any, y: Any, codec: TableCodec) -> tuple[Any, Any]:
-    """Leave out the rows with missing values where the schema says so."""
-    if codec.schema.missing != "drop":
-        return X, y
-    kept = np.flatnonzero(~codec.missing_rows(X))
-    labels = None if y is None else _plain_labels(y, len(Table(X)))[kept]
-    return take_rows(X, kept), labels
-
-
-def _plain_labels(y: Any, rows: int) -> np.ndarray:
-    """Labels of any kind as an array of plain values, one for each row."""
-    values = y.to_list() if hasattr(y, "to_list") else y.tolist() if hasattr(y, "tolist") else list(y)
-    if len(values) != rows:
-        raise DataError(f"y must have one label for each of the {rows} rows, got {len(values)}.")
-    labels = np.empty(rows, dtype=object)
-    labels[:] = values
-    return labels
-
-
-def _class_indices(model: AdaptedModel, labels: np.ndarray) -> np.ndarray:
-    """The position of each label among the model's classes, every class with rows enough."""
-    classes = list(model.classes or ())
-    positions = {label: k for k, label in enumerate(classes)}
-    unknown = [label for label in labels.tolist() if label not in positions]
-    if unknown:
-        raise DataError(
-            f"y holds {unknown[0]!r}, which is no class of {model.name}: it knows {listed(classes)}. "
-            "Correct the labels."
-        )
-    indices = np.array([positions[label] for label in labels.tolist()], dtype=np.int64)
-    counts = np.bincount(indices, minlength=len(classes))
-    if (counts > 0).sum() < 2:
-        raise DataError(
-            f"all rows are of one class, {classes[int(counts.argmax())]!r}: a counterfactual needs rows of "
-            "another. Give labels y, or rows that the model decides both ways."
-        )
-    if counts.min() < _FEWEST:
-        k = int(counts.argmin())
-        raise DataError(
-            f"class {classes[k]!r} has {counts[k]} rows; the density of a class needs at least {_FEWEST}. "
-            "Give more rows, or merge rare classes."
-        )
-    return indices
-
-
-def _one_for_each(desired: Any, rows: int) -> Sequence[Any]:
-    """One wish for each row."""
-    if isinstance(desired, str | bool | int | float | np.generic):
-        return [desired.item() if isinstance(desired, np.generic) else desired] * rows
-    if desired is None:
-        raise ArgumentError("desired must be the class that the model shall decide, got None.")
-    wishes = list(desired.to_list() if hasattr(desired, "to_list") else desired)
-    if len(wishes) != rows:
-        raise ArgumentError(f"desired must be one class, or one for each of the {rows} rows, got {len(wishes)}.")
-    return [wish.item() if isinstance(wish, np.generic) else wish for wish in wishes]
-
-
-def _check_same_classes(model: AdaptedModel, classes: list[Any], folder: str | Path) -> None:
-    if list(model.classes or ()) != classes:
-        raise ModelError(
-            f"'{folder}' was made for a model with the classes {listed(classes)}, got one with "
-            f"{listed(list(model.classes or ()))}. Pass the model that was explained."
-        )
+    return counterflow.__version__
