@@ -135,7 +135,7 @@ def learn_background(
         ("witness", roles.witness, roles.witness_calibration),
     ):
         tell(f"Training the {name}'s density on {len(part):,} rows.")
-        encoding = FlowEncoding.fit(schema, numbers[part], score=labels[part].astype(np.float64))
+        encoding = _fit_encoding(schema, numbers, labels, part)
         flows = [
             course.train(plan, encoding, rows[part], classed[part], name=f"{name}-{member}")
             for member, plan in enumerate(plans[name])
@@ -148,6 +148,15 @@ def learn_background(
     report = examine_witness(witness, search, rows, classed, roles=roles, seed=derive_seed(seed, "permuted"))
     pool = tuple(_draw(search, search_flow, label, derive_seed(seed, "pool", str(label))) for label in range(classes))
     return Background(schema, search, witness, plans, pool, RowHashes.of(rows), report)
+
+
+def _fit_encoding(schema: Schema, numbers: np.ndarray, labels: np.ndarray, part: np.ndarray) -> FlowEncoding:
+    """The encoding of a part of the table; a column that varies in the table but not in this part has no coordinate."""
+    rows = numbers[part]
+    constant = (rows == rows[:1]).all(0) & ~(numbers == numbers[:1]).all(0)
+    for name in np.array(schema.names)[constant].tolist():
+        schema = schema.with_column(name, actionable=False)
+    return FlowEncoding.fit(schema, rows, score=labels[part].astype(np.float64))
 
 
 @dataclass(frozen=True)
