@@ -129,7 +129,8 @@ def _plain(value: Any) -> Any:
 
 
 def _error_of_difference(own: np.ndarray, other: np.ndarray, *, paired: bool) -> float:
-    """The standard error of the difference of two means."""
-    if paired:
-        return float((own - other).std(ddof=1) / np.sqrt(len(own)))
-    return float(np.sqrt(own.var(ddof=1) / len(own) + other.var(ddof=1) / len(other)))
+    """The standard error of the difference of two means; NaN where a log-density is infinite."""
+    with np.errstate(invalid="ignore"):
+        if paired:
+            return float((own - other).std(ddof=1) / np.sqrt(len(own)))
+        return float(np.sqrt(own.var(ddof=1) / len(own) + other.var(ddof=1) / len(other)))
