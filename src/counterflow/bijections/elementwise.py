@@ -32,7 +32,7 @@ class AbstractElementwise(AbstractBijection):
     def latent_and_log_slope(
         self, x: Float[Tensor, "*batch"]
     ) -> tuple[Float[Tensor, "*batch"], Float[Tensor, "*batch"]]:
-        """Give f(x) and log |f'(x)|, elementwise."""
+        """Give f(x) and the logarithm of the absolute slope there, elementwise."""
 
     @abstractmethod
     def data_and_log_slope(self, z: Float[Tensor, "*batch"]) -> tuple[Float[Tensor, "*batch"], Float[Tensor, "*batch"]]:
@@ -95,7 +95,7 @@ class Elementwise(AbstractElementwise):
     def latent_and_log_slope(
         self, x: Float[Tensor, "*batch"]
     ) -> tuple[Float[Tensor, "*batch"], Float[Tensor, "*batch"]]:
-        """Give f(x) and log |f'(x)|, elementwise."""
+        """Give f(x) and the logarithm of the absolute slope there, elementwise."""
         z, pull_back, *_ = torch.func.vjp(self.function, x)
         (slope,) = pull_back(torch.ones_like(x))
         return z, slope.abs().log()
