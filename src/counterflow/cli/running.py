@@ -1,5 +1,7 @@
 """The console script: what a command ends with, and what an error looks like."""
 
+import os
+import re
 import sys
 import traceback
 import warnings
@@ -49,6 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         counterflow ...
         0
     """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that spin while they wait starve a busy machine
     given = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in given
     try:
@@ -98,6 +101,7 @@ def _one_line(error: Exception) -> str:
 
 
 def _said_as_options(sentence: str) -> str:
+    sentence = re.sub(r"carry it along with schema\.with_column\([^)]*\)", "name it in --ignore", sentence)
     for python, option in _AS_OPTIONS.items():
         sentence = sentence.replace(python, option)
     return sentence
