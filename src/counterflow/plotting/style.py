@@ -6,10 +6,9 @@ No picture changes matplotlib's settings for anybody else: they are set within a
 import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from importlib import import_module
 from typing import Any
 
-from matplotlib import rc_context
+from matplotlib import interactive, is_interactive, rc_context
 from matplotlib.axes import Axes
 
 __all__ = [
@@ -59,14 +58,14 @@ def canvas(ax: Axes | None, *, size: tuple[float, float]) -> Iterator[Axes]:
     Yields:
         The axes, without the frame's upper and right side.
     """
-    if ax is None:
-        import_module("matplotlib.pyplot")  # first: on import a notebook sets itself up, which must not be put back
     with rc_context(_SETTINGS):
         ax = _new_axes(size) if ax is None else ax
+        switched_on = is_interactive()  # a notebook does so with its first figure, which must not be put back
         ax.spines[["top", "right"]].set_visible(False)
         ax.spines[["left", "bottom"]].set_color(FAINT)
         ax.tick_params(color=FAINT, labelcolor=MUTED)
         yield ax
+    interactive(switched_on)
 
 
 def _new_axes(size: tuple[float, float]) -> Axes:
