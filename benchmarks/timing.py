@@ -19,17 +19,24 @@ class Plan:
 
     Args:
         seconds: For all rounds of a comparison together; slow ones take longer, for the sake of ``least``.
-        least: So many rounds at least.
+        least: So many rounds at least, unless one round alone takes ``endless`` seconds: then two.
         most: So many rounds at most.
+        endless: What is too long to be repeated often.
     """
 
-    seconds: float = 5.0
-    least: int = 3
+    seconds: float = 4.0
+    least: int = 5
     most: int = 200
+    endless: float = 15.0
+
+    def rounds(self, pace: float) -> int:
+        """How many rounds, if one takes ``pace`` seconds."""
+        least = 2 if pace > self.endless else self.least
+        return int(min(max(self.seconds / pace, least), self.most))
 
 
 USUAL = Plan()
-"""Three rounds at least, and about five seconds."""
+"""Five rounds at least, and about four seconds."""
 
 
 @dataclass(frozen=True)
@@ -86,9 +93,8 @@ def take_turns(calls: Mapping[str, Callable[[], object]], plan: Plan = USUAL) ->
             pace = sum(_seconds(calls[name]) for name in names)
         else:
             pace = sum(first.values())
-        rounds = int(min(max(plan.seconds / pace, plan.least), plan.most))
         times: dict[str, list[float]] = {name: [] for name in names}
-        for turn in range(rounds):
+        for turn in range(plan.rounds(pace)):
             start = turn % len(names)
             for name in names[start:] + names[:start]:
                 times[name].append(_seconds(calls[name]))

@@ -119,6 +119,11 @@ def test_all_take_their_turns_and_each_goes_first():
     assert turns.rounds == 3
 
 
+@pytest.mark.parametrize(("pace", "rounds"), [(1e-6, 200), (0.1, 40), (2.0, 5), (14.0, 5), (60.0, 2)])
+def test_slow_comparisons_have_few_rounds(pace, rounds):
+    assert Plan(seconds=4.0, least=5, most=200, endless=15.0).rounds(pace) == rounds
+
+
 def test_a_slow_call_is_timed_as_slow():
     turns = take_turns({OURS: lambda: time.sleep(0.002), "slow": lambda: time.sleep(0.02)}, Plan(seconds=0.0, least=3))
     assert turns.times["slow"].median >= 0.02
