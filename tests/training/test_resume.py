@@ -158,7 +158,7 @@ def test_a_constant_schedule_may_be_continued_for_more_epochs(tmp_path):
         {"augment": dequantize},
         {"precision": "float64"},
     ],
-    ids=str,
+    ids=lambda change: next(iter(change)),
 )
 def test_a_checkpoint_of_another_run_is_refused(tmp_path, change):
     quick_fit(build("counting"), X, checkpoint=tmp_path / "run")
