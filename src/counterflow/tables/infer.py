@@ -86,7 +86,7 @@ def _counts_rows(table: Table, name: str) -> bool:
 
 
 def _column(table: Table, name: str, codes: Codes, missing: str) -> Column:
-    dtype = table.dtype(name)
+    dtype = _type_of(table, name)
     if dtype in ("Datetime", "Date", "Time", "Duration", "List", "Struct", "Array", "Binary"):
         raise DataError(
             f"column {name!r} is of type {dtype}, which is no feature. Turn it into numbers (such as days since a "
@@ -97,6 +97,13 @@ def _column(table: Table, name: str, codes: Codes, missing: str) -> Column:
     if dtype == "Object" and not all(_is_number(value) for value in table.labels(name)):
         return _labeled(table, name, missing)
     return _numeric(table, name, codes, missing)
+
+
+def _type_of(table: Table, name: str) -> str:
+    """The type of a column; dates that pandas keeps as objects are dates."""
+    dtype = table.dtype(name)
+    dates = dtype == "Object" and any(hasattr(value, "isoformat") for value in table.labels(name))
+    return "Date" if dates else dtype
 
 
 def _is_number(value: Any) -> bool:
