@@ -83,6 +83,13 @@ class TestTables:
         refused(ended, "column 'branch' is constant", "--ignore")
         assert run("fit", "t.csv", "--target", "loan", "--ignore", "branch,sex", "--out", "folder").code == 0
 
+    def test_a_date(self, run, tmp_path):
+        rows = [{**row, "day": f"2024-01-{1 + place % 28:02d}"} for place, row in enumerate(loans())]
+        refused(self.fit(run, tmp_path, rows), "column 'day' is of type Date, which is no feature", "--ignore")
+
+    def test_a_feature_that_is_none(self, run, table):
+        refused(run("fit", table, "--target", "loan", "--features", "incme", "--out", "f"), "Did you mean 'income'?")
+
     def test_options_that_a_schema_file_says_already(self, run, table, folder):
         ended = run("fit", table, "--target", "loan", "--schema", folder / "schema.yaml", "--codes=-9", "--out", "f")
         refused(ended, "--codes", "schema.yaml")

@@ -53,6 +53,11 @@ class TestFit:
         right = np.mean(model.predict(frame.iloc[test]) == np.array(labels)[test])
         assert f"decides {right:.1%} of the other 48 rows right" in ended.out
 
+    def test_features_by_name(self, run, quick, table):
+        options = ["--features", "income,sex", "--protected", "sex", "--seed", 1]
+        assert run("fit", table, "--target", "loan", *options, "--out", "two").code == 0
+        assert Schema.from_yaml("two/schema.yaml").names == ("income", "sex")
+
     def test_an_edited_schema_comes_back(self, run, quick, table, folder):
         schema = Schema.from_yaml(folder / "schema.yaml")
         schema.edit({"accounts": {"direction": "decrease"}}).to_yaml("edited.yaml")

@@ -4,9 +4,8 @@ import json
 import shutil
 import time
 from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import numpy as np
 import typer
@@ -40,6 +39,7 @@ def fit(
         list[str] | None, typer.Option(help="Special codes that are no numbers: --codes=-7,-8,-9; 'none' for none.")
     ] = None,
     ignore: Annotated[list[str] | None, typer.Option(help="Columns that are no features, such as identifiers.")] = None,
+    features: Annotated[list[str] | None, typer.Option(help="The columns that are features, all others not.")] = None,
     protected: Annotated[list[str] | None, typer.Option(help="Columns that no answer may change: sex,race.")] = None,
     missing: Annotated[str, typer.Option(help="Missing values: error, atom (a value of its own) or drop.")] = "error",
     seed: Annotated[int, typer.Option(help="The seed of everything.")] = 0,
@@ -50,14 +50,15 @@ def fit(
 
     began = time.monotonic()
     check_folder(out)
-    _check_one_source(schema, codes=codes, ignore=ignore, protected=protected, missing=missing)
+    wishes = _Wishes(codes, ignore, features, protected, missing)
+    if schema is not None and (said := wishes.first()):
+        raise ArgumentError(f"--{said} is for a schema that is inferred: say it in '{schema}' instead.")
     frame = read_table(table)
-    columns = _schema(frame, target, schema, codes=codes, ignore=ignore, protected=protected, missing=missing)
+    columns = _infer(frame, target, wishes) if schema is None else _read(schema, target)
     frame = _without_dropped(frame, columns)
     labels = _labels(frame, columns, table)
     tell(f"Read {len(labels):,} rows of '{table}': {len(columns)} features, target '{target}'.")
-    found = None if model is None else _users_model(model)
-    own, words = (found, "") if found is not None else _train_own(columns, frame, labels, seed)
+    own, words = _train_own(columns, frame, labels, seed) if model is None else (_users_model(model), "")
     explainer = _learn(own, columns, frame, labels, out=out, seed=seed, resume=resume)
     record = {"table": str(table), "rows": len(labels), "target": target, "model": model, "seed": seed}
     _save(explainer, out, record)
@@ -65,43 +66,51 @@ def fit(
     show(f"Saved to '{out}' in {time.monotonic() - began:.0f} s; '{out / 'schema.yaml'}' says how columns were read.")
 
 
-def _check_one_source(schema: Path | None, **inferring: Any) -> None:
-    """A schema file says all that the options for inferring one would."""
-    if schema is None:
-        return
-    asked = [name for name, value in inferring.items() if value and value != "error"]
-    if asked:
-        raise ArgumentError(f"--{asked[0]} is for a schema that is inferred: say it in '{schema}' instead.")
+class _Wishes(NamedTuple):
+    """What was said of the columns on the command line."""
+
+    codes: list[str] | None
+    ignore: list[str] | None
+    features: list[str] | None
+    protected: list[str] | None
+    missing: str
+
+    def first(self) -> str | None:
+        """The first thing that was said at all."""
+        return next((name for name, value in self._asdict().items() if value and value != "error"), None)
 
 
-def _schema(
-    frame: Any,
-    target: str,
-    path: Path | None,
-    *,
-    codes: Sequence[str] | None,
-    ignore: Sequence[str] | None,
-    protected: Sequence[str] | None,
-    missing: str,
-) -> "counterflow.tables.Schema":
-    """The schema of a file, or one inferred; with the target."""
+def _infer(frame: Any, target: str, wishes: _Wishes) -> "counterflow.tables.Schema":
     from counterflow.tables import Schema
 
-    if path is None:
-        return Schema.infer(
-            frame,
-            target,
-            codes=as_codes(codes),
-            ignore=as_names(ignore),
-            protected=as_names(protected),
-            missing=missing,
-        )
-    return _with_target(Schema.from_yaml(path), target, path)
+    return Schema.infer(
+        frame,
+        target,
+        codes=as_codes(wishes.codes),
+        ignore=[*as_names(wishes.ignore), *_all_but(frame, as_names(wishes.features), target)],
+        protected=as_names(wishes.protected),
+        missing=wishes.missing,
+    )
 
 
-def _with_target(schema: "counterflow.tables.Schema", target: str, path: Path) -> "counterflow.tables.Schema":
+def _all_but(frame: Any, features: list[str], target: str) -> list[str]:
+    """The columns that are neither the features named nor the target; none where no feature is named."""
+    from counterflow.tables import Table
+    from counterflow.tables.hints import did_you_mean
+
+    names = Table(frame).names
+    if wrong := [name for name in features if name not in names]:
+        raise ArgumentError(f"--features: the table has no column {wrong[0]!r}.{did_you_mean(wrong[0], names)}")
+    return [name for name in names if name not in (*features, target)] if features else []
+
+
+def _read(path: Path, target: str) -> "counterflow.tables.Schema":
+    """The schema of a file, for this target."""
     from dataclasses import replace
 
+    from counterflow.tables import Schema
+
+    schema = Schema.from_yaml(path)
     if target in schema.names:
         raise ArgumentError(f"'{path}' lists the target {target!r} among the columns. Remove it there.")
     return schema if schema.target == target else replace(schema, target=target, classes=())
