@@ -23,7 +23,7 @@ __all__ = ["FlowPlan", "Schooling", "plan_search_flows", "plan_witness_flows", "
 
 Family = Literal["maf", "realnvp", "spline_coupling", "spline_autoregressive"]
 
-_SMALL = 1000
+_FEW, _SMALL = 400, 1000
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ def plan_witness_flows(rows: int, seed: int) -> tuple[FlowPlan, ...]:
 def schooling(plan: FlowPlan, rows: int) -> Schooling:
     """How to train a plan on so many rows."""
     if rows < _SMALL:
-        return Schooling(0.15, 300, 25, 32, 1e-3, "constant", 1.0)
+        return Schooling(0.15, 300, 25, 32 if rows < _FEW else 64, 1e-3, "constant", 1.0)
     epochs = {"maf": 60, "realnvp": 45, "spline_autoregressive": 25}[plan.family]
     steps = 256 * max(1, round(rows / 20_000))
     return Schooling(0.1, epochs, 10, steps, 3e-3 if plan.family == "realnvp" else 5e-3, "cosine", 0.0)
