@@ -5,10 +5,10 @@ Flows", ECAI 2024, arXiv 2405.17640. The objective is the paper's, term by term 
 
 .. math:: d(x, x_0) + \lambda \left[ \ell_{\mathrm{valid}}(x, y') + \max(\delta - \log p(x \mid y'), 0) \right]
 
-What differs by default: the search aims a cushion above the plausibility that was asked, so that the answer is plausible
-to flows that it never saw; the validity hinge is taken in log-odds, whose slope does not vanish where the model is sure;
-steps shrink; answers are drawn back and needless changes undone. ``preset="paper"`` takes these back. With both, the
-threshold is conformal, several flows have to agree, and every step sees fresh dequantization noise.
+What differs by default: the search aims a cushion above the plausibility that was asked, so that the answer is
+plausible to flows that it never saw; the validity hinge is taken in log-odds, whose slope does not vanish where the
+model is sure; steps shrink; answers are drawn back and needless changes undone. ``preset="paper"`` takes these back.
+With both, the threshold is conformal, several flows have to agree, and every step sees fresh dequantization noise.
 """
 
 from dataclasses import dataclass, replace
