@@ -57,5 +57,4 @@ class RowStatus(_Outcome):
     )
     ALREADY_DESIRED = "already_desired", "The model already gives the desired prediction; the row is unchanged."
     NO_LEGAL_CHANGE = "no_legal_change", "Nothing in this row may change, so it is returned unchanged."
-    INFEASIBLE = "infeasible", "The constraints leave no legal value for this row; it is returned unchanged."
     OUT_OF_TIME = "out_of_time", "The deadline came first; this is the best legal attempt so far."

@@ -15,7 +15,6 @@ SHORT = {
     RowStatus.NOT_VALID: "best legal attempt, not accepted",
     RowStatus.ALREADY_DESIRED: "already as desired",
     RowStatus.NO_LEGAL_CHANGE: "nothing may change",
-    RowStatus.INFEASIBLE: "the rules leave no value",
     RowStatus.OUT_OF_TIME: "out of time",
 }
 """A few words for each status; ``status.sentence`` has the whole."""
