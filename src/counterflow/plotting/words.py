@@ -13,6 +13,7 @@ SHORT = {
     RowStatus.FOUND: "found",
     RowStatus.VALID_NOT_PLAUSIBLE: "accepted, but less plausible than asked",
     RowStatus.NOT_VALID: "best legal attempt, not accepted",
+    RowStatus.REPEATED: "repeats an earlier answer",
     RowStatus.ALREADY_DESIRED: "already as desired",
     RowStatus.NO_LEGAL_CHANGE: "nothing may change",
     RowStatus.OUT_OF_TIME: "out of time",
@@ -45,10 +46,7 @@ def outcome_of(answer: CounterfactualAnswer, position: int) -> str:
 
 def status_text(answer: CounterfactualAnswer, position: int) -> str:
     """How an answer ended, in a few words."""
-    status = answer.status[position]
-    if status is RowStatus.NOT_VALID and answer.valid[position]:
-        return "repeats an earlier answer"
-    return SHORT[status]
+    return SHORT[answer.status[position]]
 
 
 def facts_of(answer: CounterfactualAnswer, position: int) -> str:
