@@ -1,5 +1,6 @@
 """Wrong input: exit code 2, one sentence that names what is wrong and what to do, and nothing left behind."""
 
+import csv
 import os
 
 import pytest
@@ -256,6 +257,13 @@ class TestFolders:
         refused(run("evaluate", folder, "a.json"), "'a.json' holds no counterfactual answer")
         refused(run("replay", folder, "a.json"), "'a.json' holds no counterfactual answer")
         refused(run("replay", folder, "gone.json"), "no file 'gone.json'")
+
+    @pytest.mark.parametrize("text", ['{"incme": 1}', '{"housing": "castle"}', '{"income": "much"}', "[]", "income"])
+    def test_answers_that_were_edited(self, run, folder, explained, tmp_path, text):
+        with explained.table.open(newline="", encoding="utf-8") as file:
+            answers = list(csv.DictReader(file))
+        answers[2]["cf_changed_from"] = text
+        refused(run("evaluate", folder, write_csv(tmp_path / "cfs.csv", answers)), "cfs.csv', row 2", "changed")
 
 
 class TestFullDisk:

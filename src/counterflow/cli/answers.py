@@ -159,10 +159,18 @@ def _factuals(
     factuals = numbers.copy()
     for row, text in enumerate(changed_from):
         for name, value in _parsed(path, text, row).items():
+            if name not in schema.names or not _known(schema[name], value):
+                raise DataError(
+                    f"'{path}', row {row}: 'cf_changed_from' has {name!r}: {value!r}, which the schema lacks."
+                )
             column = schema[name]
             known = column.categories.index(value) if column.labeled else np.nan if value is None else float(value)
             factuals[row, schema.index(name)] = known
     return factuals
+
+
+def _known(column: "counterflow.tables.Column", value: Any) -> bool:
+    return value in column.categories if column.labeled else isinstance(value, int | float | None)
 
 
 def _parsed(path: Path, text: Any, row: int) -> dict[str, Any]:

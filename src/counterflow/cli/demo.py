@@ -19,6 +19,7 @@ __all__ = ["demo"]
 
 _ROWS = 100
 _HELD_OUT = 0.3
+_DECIMALS = 4
 
 
 class _Case(NamedTuple):
@@ -67,6 +68,7 @@ def _load() -> _Case:
     data = load("breast_cancer")
     names = [name for name in data.schema.names if name.startswith("mean_")]
     schema = data.schema.without([name for name in data.schema.names if name not in names])
+    schema = schema.edit({name: {"decimals": min(schema[name].decimals or 0, _DECIMALS)} for name in names})
     order = np.arange(len(data))
     train, test = train_test_split(order, test_size=_HELD_OUT, stratify=data.labels, random_state=0)
     show(
@@ -122,7 +124,7 @@ def _write(answer: "counterflow.counterfactuals.CounterfactualAnswer", out: Path
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise PersistenceError(f"could not make the folder '{out}': {error.strerror}.") from error
-    title = "What would make the model call a tumor benign"
+    title = "Rows that the model calls malignant, and the nearest that it would call benign"
     return [
         report(answer, out / "report.html", title=title),
         answer.to_json(out / "answer.json"),
