@@ -1,6 +1,11 @@
 """A made-up loan table of every kind of column, models of it, and one explainer trained on it for all tests."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from copy import copy
+from dataclasses import replace
 from functools import cache
+from unittest import mock
 
 import numpy as np
 import pandas as pd
@@ -11,12 +16,12 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from counterflow import CounterfactualExplainer
+from counterflow.counterfactuals import background
 from counterflow.tables import Atom, Column, Schema, TableCodec
 
 HOUSING = ("own", "rent", "free")
 SCHOOL = ("basic", "trade", "college", "degree")
 APPROVED, REFUSED = "approved", "refused"
-NUMBERS = ["age", "income", "debt", "accounts", "gain", "school_years"]
 ROWS = 700
 
 
@@ -93,12 +98,32 @@ def loan_model():
     return make_pipeline(encode, LogisticRegression(C=10.0, max_iter=1000)).fit(frame, loan_labels(frame))
 
 
+@contextmanager
+def short_schooling(epochs: int = 12) -> Iterator[None]:
+    """Train flows for few epochs: what the engine promises does not hang on good flows."""
+    usual = background.schooling
+
+    def hasty(plan, rows):
+        return replace(usual(plan, rows), max_epochs=epochs, batch_size=64, learning_rate=3e-3)
+
+    with mock.patch.object(background, "schooling", hasty):
+        yield
+
+
 @cache
 def loan_explainer() -> CounterfactualExplainer:
     """Trained once a process."""
     frame = loan_frame()
     explainer = CounterfactualExplainer(loan_model(), schema=loan_schema(), random_state=3)
-    return explainer.fit(frame, loan_labels(frame))
+    with short_schooling():
+        return explainer.fit(frame, loan_labels(frame))
+
+
+def variant(explainer: CounterfactualExplainer, method) -> CounterfactualExplainer:
+    """The same trained explainer with another method."""
+    other = copy(explainer)
+    other.method = method
+    return other
 
 
 def refused_rows(count: int, seed: int = 7) -> pd.DataFrame:

@@ -63,6 +63,9 @@ def test_log_density_against_a_brute_force_mean_over_draws():
     rows = torch.from_numpy(numbers[:20])
     np.testing.assert_allclose(density.member_log_densities(rows, labels).numpy(), expected, rtol=1e-12)
     np.testing.assert_allclose(density.log_density(rows, labels), expected.min(axis=0), rtol=1e-12)
+    density.mixture = True
+    mixed = logsumexp(expected, axis=0) - np.log(2)
+    np.testing.assert_allclose(density.log_density(rows, labels), mixed, rtol=1e-12)
 
 
 def test_pieces_of_a_large_table_are_put_together_in_order(monkeypatch):

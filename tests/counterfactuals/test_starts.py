@@ -1,5 +1,7 @@
 """Starts are legal hybrids of a factual with rows of the pool, the best of the nearest ones."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from counterflow.counterfactuals.starts import propose_starts
+from counterflow.tables import Atom, Column, Schema
 from tests.counterfactuals.toys import LinearModel, mixed_numbers, mixed_schema, toy_density, toy_task
 
 QUESTIONS = (
@@ -61,6 +64,7 @@ def test_the_start_is_the_best_of_the_sixteen_nearest_by_brute_force():
         gaps = np.abs(task.factuals[row].numpy() - task.pool[1].numpy())
         moves = one.rules.movable[0].numpy() & numeric
         size = ((gaps / scale)[:, moves] ** 2).sum(1) + (gaps > 0)[:, one.switchable[0].numpy()].sum(1)
+        size[size == 0] = np.inf
         nearest = np.argsort(size)[:16]
         hybrids = [one.rules.project(task.pool[1][guide][None]) for guide in nearest]
         ranks = [tuple(float(part) for part in one.quality(hybrid, aim=0.3)) for hybrid in hybrids]
@@ -80,3 +84,33 @@ def test_a_pool_smaller_than_asked_gives_none():
     starts, kept = propose_starts(task_of(mixed_numbers(3), pool_rows=2), torch.arange(3), count=3, aim=0.3)
     assert starts.shape == (3, 0, 5)
     assert len(kept) == 0
+
+
+def test_guides_that_change_nothing_do_not_crowd_out_those_that_do():
+    """Only the label may change, and most guides have the factual's own: the start must have another one."""
+    schema = mixed_schema()
+    held = [name for name in schema.names if name != "label"]
+    factual = np.array([[1.0, 3.0, 0.0, 0.0, 1.0]])
+    for question, labels in (({}, {1.0, 2.0}), ({"allowed": {"label": ["c"]}}, {2.0})):
+        density = toy_density(schema, mixed_numbers(200))
+        pool = mixed_numbers(90, seed=5)
+        pool[:, 3] = np.repeat([0.0, 1.0, 2.0], [40, 40, 10])
+        model = LinearModel([0.0, 0.0, 0.0, 1.0, 0.0], 0.5)
+        asked = {"immutable": held} | question
+        task = toy_task(schema, factual, model, density=density, constraints=asked, pool=pool)
+        starts, _ = propose_starts(task, torch.tensor([0]), count=1, aim=0.0)
+        assert starts[0, 0, 3].item() in labels
+        assert starts[0, 0, [0, 1, 2, 4]].tolist() == factual[0, [0, 1, 2, 4]].tolist()
+
+
+def test_a_missing_value_does_not_blind_the_choice_of_guides():
+    """A row whose first number is missing still gets the guides nearest in the second."""
+    schema = Schema((Column("x", atoms=(Atom(math.nan, may_change=False),)), Column("y")))
+    numbers = np.random.default_rng(0).normal(size=(100, 2))
+    numbers[::4, 0] = math.nan
+    pool = np.stack([np.zeros(50), np.linspace(50, 1, 50)], 1)
+    task = toy_task(
+        schema, [[math.nan, 0.0]], LinearModel([0.0, 1.0], 0.5), density=toy_density(schema, numbers), pool=pool
+    )
+    starts, _ = propose_starts(task, torch.tensor([0]), count=1, aim=0.0)
+    assert starts[0, 0, 1].item() == 1.0

@@ -199,6 +199,13 @@ class CounterfactualAnswer:
             PersistenceError: The file is missing, damaged, of another kind or of another version.
         """
         data = _read(Path(path))
+        try:
+            return cls._from_data(data)
+        except (KeyError, IndexError, TypeError, ValueError) as error:
+            raise PersistenceError(f"'{path}' is damaged: {error!r} while its parts were read.") from error
+
+    @classmethod
+    def _from_data(cls, data: dict[str, Any]) -> "CounterfactualAnswer":
         schema = Schema.from_dict(data["schema"])
         codec = TableCodec(schema)
         numbers, factual_numbers = (_rows(data[name], len(schema)) for name in ("numbers", "factual_numbers"))

@@ -11,6 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from counterflow.core.random import derive_seed, make_generator
+from counterflow.core.threads import one_thread
 from counterflow.counterfactuals.copies import RowHashes
 from counterflow.counterfactuals.density import ClassDensity
 from counterflow.counterfactuals.families import FlowPlan, plan_search_flows, plan_witness_flows, schooling
@@ -89,6 +90,7 @@ class Background:
         )
 
 
+@one_thread()
 def learn_background(
     schema: Schema,
     numbers: Float[np.ndarray, "rows columns"],

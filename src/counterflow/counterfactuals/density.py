@@ -50,7 +50,7 @@ class ClassDensity(nn.Module):
         *,
         classes: int,
         mixture: bool = False,
-        draws: int = 8,
+        draws: int = 4,
         seed: int = 0,
     ) -> None:
         super().__init__()

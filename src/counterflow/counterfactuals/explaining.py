@@ -8,7 +8,9 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from counterflow.core.errors import ModelError
 from counterflow.core.outcomes import RowStatus
+from counterflow.core.threads import one_thread
 from counterflow.counterfactuals.answer import AnswerIndex, CounterfactualAnswer
 from counterflow.counterfactuals.background import Background
 from counterflow.counterfactuals.diversity import lock_for_next_rank
@@ -92,6 +94,7 @@ class _Batch:
         return met, probability, predicted.tolist()
 
 
+@one_thread()
 def explain(
     question: Question,
     frame: Any,
@@ -115,8 +118,11 @@ def explain(
         ``question.count`` answers a row, in input order.
 
     Raises:
-        ModelError: If the model is a black box, which a search by gradients cannot use.
+        ModelError: If the model is a black box, which a search by gradients cannot use, or if a range of probability is
+            asked of a model that has no probabilities.
     """
+    if question.probability is not None and not model.probabilistic:
+        raise ModelError(f"{model.name} has no probabilities, so no range of them can be asked: leave probability out.")
     began = time.monotonic()
     batch = _Batch(question, method, background, model, frame)
     ranks = _search(batch, method)

@@ -108,6 +108,6 @@ def schooling(plan: FlowPlan, rows: int) -> Schooling:
     """How to train a plan on so many rows."""
     if rows < _SMALL:
         return Schooling(0.15, 300, 25, 32 if rows < _FEW else 64, 1e-3, "constant", 1.0)
-    epochs = {"maf": 60, "realnvp": 45, "spline_autoregressive": 25}[plan.family]
+    epochs = {"maf": 45, "realnvp": 36, "spline_autoregressive": 18}[plan.family]
     steps = 256 * max(1, round(rows / 20_000))
     return Schooling(0.1, epochs, 10, steps, 3e-3 if plan.family == "realnvp" else 5e-3, "cosine", 0.0)

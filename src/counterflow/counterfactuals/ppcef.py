@@ -83,9 +83,9 @@ class PPCEF:
             "weight": 5.0,
             "margin": 0.02,
             "validity": "log-odds",
-            "learning_rate": 0.08,
-            "max_steps": 120,
-            "patience": 6,
+            "learning_rate": 0.1,
+            "max_steps": 100,
+            "patience": 5,
             "sparse": True,
         },
         "paper": {
@@ -218,5 +218,7 @@ def _check_ranges(settings: PPCEF) -> None:
         value = getattr(settings, name)
         if value is not None and not low <= value < high:
             raise ArgumentError(f"{name} must lie in [{low:g}, {high:g}), got {value!r}.")
+    if settings.norm == 0:
+        raise ArgumentError("norm must be above 0, got 0.")
     if settings.validity not in ("log-odds", "probability"):
         raise ArgumentError(f"validity must be 'log-odds' or 'probability', got {settings.validity!r}.")

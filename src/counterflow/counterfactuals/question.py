@@ -1,8 +1,11 @@
 """What is asked of every row."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
 
 from counterflow.core.errors import ArgumentError
 from counterflow.tables import Constraints
@@ -42,8 +45,8 @@ class Question:
             raise ArgumentError(f"count must be at least 1, got {self.count}.")
         if not 0 <= self.min_plausibility < 1:
             raise ArgumentError(f"min_plausibility must lie in [0, 1), got {self.min_plausibility}.")
-        if self.norm is not None and not self.norm > 0:
-            raise ArgumentError(f"norm must be above 0, got {self.norm}.")
+        if self.norm is not None and not 0 < self.norm < math.inf:
+            raise ArgumentError(f"norm must be a finite number above 0, got {self.norm}.")
         if self.probability is not None:
             low, high = self.probability
             if not 0 <= low < high <= 1:
@@ -51,7 +54,7 @@ class Question:
 
     def to_dict(self) -> dict[str, Any]:
         """The settings, without the wishes, as plain data."""
-        return {
+        settings = {
             "probability": None if self.probability is None else list(self.probability),
             "count": self.count,
             "constraints": self.constraints.to_dict() if self.constraints else {},
@@ -60,3 +63,13 @@ class Question:
             "deadline": self.deadline,
             "allow_training_rows": self.allow_training_rows,
         }
+        return {name: _plain(value) for name, value in settings.items()}
+
+
+def _plain(value: Any) -> Any:
+    """Numbers of numpy as those of Python, which JSON can hold."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value.item() if isinstance(value, np.generic) else value

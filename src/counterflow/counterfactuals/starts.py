@@ -66,17 +66,23 @@ def _best_hybrids(task: Task, rows: Tensor, guides: Tensor, count: int, aim: flo
 
 
 def _nearest_guides(task: Task, rows: Tensor, guides: Tensor) -> Tensor:
-    """The positions of the guides nearest to each row, counting only what may change."""
+    """The positions of the guides nearest to each row in what may change; those that change nothing come last."""
     some = task.of_rows(rows)
-    factuals, rules = some.factuals, some.rules
-    weight = task.cost
-    numeric = (rules.movable & ~some.categorical).double() * weight / task.scale
+    numeric = (some.rules.movable & ~some.categorical).double() * task.cost / task.scale
     total = torch.zeros(len(rows), len(guides), dtype=torch.float64)
     for column in range(guides.shape[1]):
-        gap = (factuals[:, column, None] - guides[None, :, column]).abs()
-        total += (gap * numeric[:, column, None]).square()
-        total += (gap > 0) * (some.switchable[:, column, None] * weight[column]).square()
+        before, after = some.factuals[:, column, None], guides[None, :, column]
+        gap = (before - after).abs().nan_to_num(task.scale[column].item()) * ~(before.isnan() & after.isnan())
+        jumps = (gap > 0) & some.switchable[:, column, None] & _may_take(some, guides, column)
+        total += (gap * numeric[:, column, None]).square() + jumps * task.cost[column].square()
+    total = total.masked_fill(total == 0, torch.inf)
     return total.topk(min(_CANDIDATES, len(guides)), largest=False).indices
+
+
+def _may_take(task: Task, guides: Tensor, column: int) -> Tensor:
+    """Whether each row may have each guide's category in a column; true of columns without categories."""
+    categories = task.rules.may_take[:, task.rules.category_column == column]
+    return categories[:, guides[:, column].long()] if categories.shape[1] else torch.ones(1, 1, dtype=torch.bool)
 
 
 def _dress(task: Task, guides: Tensor) -> Tensor:

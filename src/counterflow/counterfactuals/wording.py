@@ -19,12 +19,12 @@ def changes_of_row(
 ) -> list[Change]:
     """Each changed column as ``(name, from, to, difference)``; the difference of labels and codes is NaN."""
     changes: list[Change] = []
-    for column, before, after in zip(schema.columns, factual, answer, strict=True):
+    for column, before, after in zip(schema.columns, factual.tolist(), answer.tolist(), strict=True):
         if before == after or (np.isnan(before) and np.isnan(after)):
             continue
         atoms = (column.code_of(before), column.code_of(after))
         measurable = column.numeric and not column.labeled and not any(a and a.kind == "code" for a in atoms)
-        difference = float(after - before) if measurable else float("nan")
+        difference = after - before if measurable else float("nan")
         changes.append((column.name, _value(column, before), _value(column, after), difference))
     return changes
 
@@ -42,7 +42,7 @@ def sentence_of_row(
     decision = _decision(desired, probability)
     changed = [
         describe_change(column, _value(column, before), _value(column, after))
-        for column, before, after in zip(schema.columns, factual, answer, strict=True)
+        for column, before, after in zip(schema.columns, factual.tolist(), answer.tolist(), strict=True)
         if before != after and not (np.isnan(before) and np.isnan(after))
     ]
     match status:

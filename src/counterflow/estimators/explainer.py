@@ -71,6 +71,12 @@ class CounterfactualExplainer(BaseEstimator):
         self.method = method
         self.random_state = random_state
 
+    def __sklearn_clone__(self) -> "CounterfactualExplainer":
+        """An unfitted copy for the same model: the model is borrowed, so it is not cloned and stays fitted."""
+        return CounterfactualExplainer(
+            self.model, schema=self.schema, method=self.method, random_state=self.random_state
+        )
+
     def fit(
         self,
         X: Any,
