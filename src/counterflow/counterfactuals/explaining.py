@@ -9,7 +9,6 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from counterflow.core.errors import ModelError
-from counterflow.core.errors import ModelError
 from counterflow.core.outcomes import RowStatus
 from counterflow.core.threads import one_thread
 from counterflow.counterfactuals.answer import AnswerIndex, CounterfactualAnswer

@@ -220,7 +220,5 @@ def _check_ranges(settings: PPCEF) -> None:
             raise ArgumentError(f"{name} must lie in [{low:g}, {high:g}), got {value!r}.")
     if settings.norm == 0:
         raise ArgumentError("norm must be above 0, got 0.")
-    if settings.norm == 0:
-        raise ArgumentError("norm must be above 0, got 0.")
     if settings.validity not in ("log-odds", "probability"):
         raise ArgumentError(f"validity must be 'log-odds' or 'probability', got {settings.validity!r}.")
