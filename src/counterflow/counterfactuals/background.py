@@ -148,8 +148,10 @@ def learn_background(
     (search, (*_, search_flow)), (witness, _) = learned
     tell("Examining the witness and drawing plausible rows.")
     report = examine_witness(witness, search, rows, classed, roles=roles, seed=derive_seed(seed, "permuted"))
-    pool = tuple(_draw(search, search_flow, label, derive_seed(seed, "pool", str(label))) for label in range(classes))
-    return Background(schema, search, witness, plans, pool, RowHashes.of(rows), report)
+    copies = RowHashes.of(rows)
+    made_up = (_draw(search, search_flow, label, derive_seed(seed, "pool", str(label))) for label in range(classes))
+    pool = tuple(each[~copies.contains(each)] for each in made_up)
+    return Background(schema, search, witness, plans, pool, copies, report)
 
 
 def _fit_encoding(schema: Schema, numbers: np.ndarray, labels: np.ndarray, part: np.ndarray) -> FlowEncoding:
