@@ -181,7 +181,7 @@ class TestQuestions:
             (["--min-plausibility", "1.5"], ["--min-plausibility must lie in [0, 1)"]),
             (["--max-changes", "0"], ["--max-changes must be a whole number >= 1"]),
             (["--count", "0"], ["count must be at least 1"]),
-            (["--norm", "-1"], ["norm must be above 0"]),
+            (["--norm", "-1"], ["norm must be a finite number above 0"]),
             (["--norm", "inf"], ["--norm", "finite"]),
             (["--deadline", "soon"], ["--deadline must be a time such as 30s"]),
             (["--method", "pcef"], ["'pcef'", "Did you mean 'ppcef'?"]),

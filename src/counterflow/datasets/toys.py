@@ -136,8 +136,8 @@ def eight_gaussians(rows: int, *, spread: float = 0.15, generator: torch.Generat
         Points of shape (rows, 2).
 
     Example:
-        >>> eight_gaussians(4, spread=0.0).norm(dim=1)
-        tensor([2.0000, 2.0000, 2.0000, 2.0000])
+        >>> eight_gaussians(4, spread=0.0).norm(dim=1).round(decimals=3)
+        tensor([2., 2., 2., 2.])
     """
     check_count(rows, "rows")
     angle = math.pi / 4 * torch.randint(8, (rows,), generator=generator)
