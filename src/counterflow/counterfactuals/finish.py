@@ -36,14 +36,13 @@ class Incumbent:
         rows = torch.arange(len(self.numbers)) if rows is None else rows
         quality = self.task.of_rows(rows).quality(numbers, aim=self.aim)
         better = quality.better_than(self._of_rows(rows))
-        index = rows[better]
-        self.numbers[index] = numbers[better]
-        self.quality.tier[index] = quality.tier[better]
-        self.quality.cost[index] = quality.cost[better]
+        self.replace(rows[better], numbers[better], quality=Quality(quality.tier[better], quality.cost[better]))
 
-    def unsettled(self) -> Tensor:
-        """The rows that do not reach the aim, as positions."""
-        return torch.nonzero(self.quality.tier > 0)[:, 0]
+    def replace(self, rows: Tensor, numbers: Tensor, *, quality: Quality) -> None:
+        """Put these rows, whatever their quality, in the place of the ones named."""
+        self.numbers[rows] = numbers
+        self.quality.tier[rows] = quality.tier
+        self.quality.cost[rows] = quality.cost
 
     def _of_rows(self, rows: Tensor) -> Quality:
         return Quality(self.quality.tier[rows], self.quality.cost[rows])
@@ -110,6 +109,5 @@ def _undone(incumbent: Incumbent, rank: Tensor, count: Tensor) -> Tensor:
 
 def _accept(incumbent: Incumbent, numbers: Tensor, quality: Quality, kept: Tensor) -> None:
     """Replace some rows."""
-    incumbent.numbers[kept] = numbers[kept]
-    incumbent.quality.tier[kept] = quality.tier[kept]
-    incumbent.quality.cost[kept] = quality.cost[kept]
+    rows = torch.nonzero(kept)[:, 0]
+    incumbent.replace(rows, numbers[kept], quality=Quality(quality.tier[kept], quality.cost[kept]))
