@@ -2,7 +2,7 @@
 
 A transformer holds settings and no weights. The parameters of each coordinate come from a conditioner, last
 dimension ``size * d``: first parameter of every coordinate, then the second of every coordinate, and so on. Parameters
-that are all zero make the identity.
+that are all zero make the identity. A family defines its functions elementwise; sums over coordinates are taken here.
 """
 
 import math
@@ -30,16 +30,30 @@ class AbstractTransformer(ABC):
         """How many parameters a coordinate needs."""
 
     @abstractmethod
+    def latent_and_log_slope(
+        self, x: Float[Tensor, "*batch d"], parameters: Float[Tensor, "*rows p d"]
+    ) -> tuple[Float[Tensor, "*out d"], Float[Tensor, "*out d"]]:
+        """Map data to latent, elementwise: ``(z, log dz/dx)``; coordinate j has ``parameters[..., :, j]``."""
+
+    @abstractmethod
+    def data_and_log_slope(
+        self, z: Float[Tensor, "*batch d"], parameters: Float[Tensor, "*rows p d"]
+    ) -> tuple[Float[Tensor, "*out d"], Float[Tensor, "*out d"]]:
+        """Map latent to data, elementwise: ``(x, log dx/dz)``; coordinate j has ``parameters[..., :, j]``."""
+
     def to_latent(
         self, x: Float[Tensor, "*batch d"], parameters: Float[Tensor, "*rows p"]
     ) -> tuple[Float[Tensor, "*out d"], Float[Tensor, "*out"]]:
         """Map data to latent: ``(z, log|det dz/dx|)``."""
+        z, log_slope = self.latent_and_log_slope(x, parameters.unflatten(-1, (self.size, -1)))
+        return z, log_slope.sum(-1)
 
-    @abstractmethod
     def to_data(
         self, z: Float[Tensor, "*batch d"], parameters: Float[Tensor, "*rows p"]
     ) -> tuple[Float[Tensor, "*out d"], Float[Tensor, "*out"]]:
         """Map latent to data: ``(x, log|det dx/dz|)``."""
+        x, log_slope = self.data_and_log_slope(z, parameters.unflatten(-1, (self.size, -1)))
+        return x, log_slope.sum(-1)
 
 
 @dataclass(frozen=True)
@@ -59,19 +73,19 @@ class Shift(AbstractTransformer):
         """One parameter: the shift."""
         return 1
 
-    def to_latent(
-        self, x: Float[Tensor, "*batch d"], parameters: Float[Tensor, "*rows p"]
-    ) -> tuple[Float[Tensor, "*out d"], Float[Tensor, "*out"]]:
+    def latent_and_log_slope(
+        self, x: Float[Tensor, "*batch d"], parameters: Float[Tensor, "*rows p d"]
+    ) -> tuple[Float[Tensor, "*out d"], Float[Tensor, "*out d"]]:
         """Add the shift."""
-        z = x + parameters
-        return z, z.new_zeros(z.shape[:-1])
+        z = x + parameters.squeeze(-2)
+        return z, z.new_zeros(()).expand(z.shape)
 
-    def to_data(
-        self, z: Float[Tensor, "*batch d"], parameters: Float[Tensor, "*rows p"]
-    ) -> tuple[Float[Tensor, "*out d"], Float[Tensor, "*out"]]:
+    def data_and_log_slope(
+        self, z: Float[Tensor, "*batch d"], parameters: Float[Tensor, "*rows p d"]
+    ) -> tuple[Float[Tensor, "*out d"], Float[Tensor, "*out d"]]:
         """Take the shift away."""
-        x = z - parameters
-        return x, x.new_zeros(x.shape[:-1])
+        x = z - parameters.squeeze(-2)
+        return x, x.new_zeros(()).expand(x.shape)
 
 
 @dataclass(frozen=True)
@@ -103,21 +117,21 @@ class ScaleShift(AbstractTransformer):
         """Two parameters: shift and raw log-scale."""
         return 2
 
-    def to_latent(
-        self, x: Float[Tensor, "*batch d"], parameters: Float[Tensor, "*rows p"]
-    ) -> tuple[Float[Tensor, "*out d"], Float[Tensor, "*out"]]:
+    def latent_and_log_slope(
+        self, x: Float[Tensor, "*batch d"], parameters: Float[Tensor, "*rows p d"]
+    ) -> tuple[Float[Tensor, "*out d"], Float[Tensor, "*out d"]]:
         """Scale, then shift."""
-        shift, raw = parameters.chunk(2, -1)
+        shift, raw = parameters.unbind(-2)
         log_scale = soft_bound(raw, self.bound)
-        return torch.addcmul(shift, x, log_scale.exp()), log_scale.sum(-1)
+        return torch.addcmul(shift, x, log_scale.exp()), log_scale
 
-    def to_data(
-        self, z: Float[Tensor, "*batch d"], parameters: Float[Tensor, "*rows p"]
-    ) -> tuple[Float[Tensor, "*out d"], Float[Tensor, "*out"]]:
+    def data_and_log_slope(
+        self, z: Float[Tensor, "*batch d"], parameters: Float[Tensor, "*rows p d"]
+    ) -> tuple[Float[Tensor, "*out d"], Float[Tensor, "*out d"]]:
         """Take the shift away, then the scale."""
-        shift, raw = parameters.chunk(2, -1)
+        shift, raw = parameters.unbind(-2)
         log_scale = -soft_bound(raw, self.bound)
-        return (z - shift) * log_scale.exp(), log_scale.sum(-1)
+        return (z - shift) * log_scale.exp(), log_scale
 
 
 @dataclass(frozen=True)
@@ -153,16 +167,14 @@ class Spline(AbstractTransformer):
         """Widths, heights, and slopes at the inner knots."""
         return 3 * self.bins - 1
 
-    def to_latent(
-        self, x: Float[Tensor, "*batch d"], parameters: Float[Tensor, "*rows p"]
-    ) -> tuple[Float[Tensor, "*out d"], Float[Tensor, "*out"]]:
+    def latent_and_log_slope(
+        self, x: Float[Tensor, "*batch d"], parameters: Float[Tensor, "*rows p d"]
+    ) -> tuple[Float[Tensor, "*out d"], Float[Tensor, "*out d"]]:
         """Evaluate the spline of each coordinate."""
-        z, log_slope = spline_to_latent(x, parameters.unflatten(-1, (self.size, -1)), bound=self.bound)
-        return z, log_slope.sum(-1)
+        return spline_to_latent(x, parameters, bound=self.bound)
 
-    def to_data(
-        self, z: Float[Tensor, "*batch d"], parameters: Float[Tensor, "*rows p"]
-    ) -> tuple[Float[Tensor, "*out d"], Float[Tensor, "*out"]]:
+    def data_and_log_slope(
+        self, z: Float[Tensor, "*batch d"], parameters: Float[Tensor, "*rows p d"]
+    ) -> tuple[Float[Tensor, "*out d"], Float[Tensor, "*out d"]]:
         """Invert the spline of each coordinate."""
-        x, log_slope = spline_to_data(z, parameters.unflatten(-1, (self.size, -1)), bound=self.bound)
-        return x, log_slope.sum(-1)
+        return spline_to_data(z, parameters, bound=self.bound)
