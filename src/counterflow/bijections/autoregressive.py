@@ -6,19 +6,19 @@ from torch import Tensor
 
 from counterflow.bijections.base import AbstractBijection, broadcast_batch
 from counterflow.bijections.transformers import AbstractTransformer
-from counterflow.nets import MaskedMLP
+from counterflow.nets import MaskedMLP, Stepwise
 
 __all__ = ["Autoregressive"]
 
 
 class Autoregressive(AbstractBijection):
-    r"""A masked autoregressive map: one pass towards the latent, one pass per feature towards data.
+    r"""A masked autoregressive map: one pass towards the latent, feature by feature towards data.
 
     .. math:: z_i = f(x_i;\ \theta_i(x_{<i}, c)), \quad \log |\det| = \sum_i \log f'(x_i)
 
-    The way back fixes one more feature in each pass: after pass k the first k features are right, and the others are
-    held at zero until their turn (a wild guess could overflow). The last pass has the parameters of all of them. All
-    of it is differentiable.
+    The way back fixes one feature after another. It computes each unit of the net once, as soon as its inputs are
+    known (:class:`~counterflow.nets.Stepwise`), so it costs as much arithmetic as one pass, in many small steps. Both
+    ways are differentiable.
     ``Invert(Autoregressive(...))`` has the directions' costs the other way round (inverse autoregressive flow).
 
     Args:
@@ -77,14 +77,20 @@ class Autoregressive(AbstractBijection):
     def to_data(
         self, z: Float[Tensor, "*batch features"], context: Float[Tensor, "*rows c"] | None = None
     ) -> tuple[Float[Tensor, "*out features"], Float[Tensor, "*out"]]:
-        """Map latent to data in as many passes as there are features."""
+        """Map latent to data, one feature after another."""
         context = context if self.context_features else None
         z = broadcast_batch(z, context)
-        x = log_det = torch.zeros_like(z)
-        for step in range(self.features):
-            guess, log_det = self.transformer.to_data(z, self._conditions(x, context))
-            x = torch.where(self.net.degrees <= step, guess, 0.0)
-        return x, log_det
+        batch, points = z.shape[:-1], z.shape[:-1].numel()
+        columns = z.reshape(points, self.features).unbind(-1)
+        contexts = None if context is None else context.expand(*batch, -1).reshape(points, -1)
+        run = Stepwise(self.net, contexts, points=points)
+        values, log_slopes = list(columns), []
+        for feature in self.net.order:
+            x, log_slope = self.transformer.data_and_log_slope(columns[feature], run.conditions().to(z.dtype))
+            run.advance(x)
+            values[feature] = x
+            log_slopes.append(log_slope)
+        return torch.stack(values, -1).reshape(z.shape), torch.stack(log_slopes).sum(0).reshape(batch)
 
     def extra_repr(self) -> str:
         """Name the family and the order."""

@@ -4,6 +4,7 @@ from counterflow.nets.linear import ACTIVATIONS, make_linear
 from counterflow.nets.masked import MaskedLinear, MaskedMLP
 from counterflow.nets.mlp import MLP, Constant, make_conditioner
 from counterflow.nets.residual import ResidualMLP
+from counterflow.nets.stepwise import Stepwise
 
 __all__ = [
     "ACTIVATIONS",
@@ -12,6 +13,7 @@ __all__ = [
     "MaskedLinear",
     "MaskedMLP",
     "ResidualMLP",
+    "Stepwise",
     "make_conditioner",
     "make_linear",
 ]

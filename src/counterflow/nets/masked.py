@@ -1,6 +1,7 @@
 """A perceptron whose outputs see only earlier inputs: the conditioner of autoregressive maps."""
 
 from itertools import pairwise
+from typing import cast
 
 import torch
 from jaxtyping import Bool, Float
@@ -76,8 +77,6 @@ class MaskedMLP(nn.Module):
         True
     """
 
-    degrees: Tensor
-
     def __init__(
         self,
         features: int,
@@ -93,15 +92,16 @@ class MaskedMLP(nn.Module):
     ) -> None:
         super().__init__()
         check_count(features, "features")
+        self.features = features
         self.activation = activation
         get_activation(activation)  # refuses an unknown name now, not in the first pass
         self.residual = residual
-        order = torch.arange(features)
-        degrees = order.flip(0) if reverse else order
-        self.register_buffer("degrees", degrees, persistent=False)
+        self.order = tuple(reversed(range(features)) if reverse else range(features))
+        degrees = torch.tensor(self.order)  # the reversal is its own inverse
         inputs = torch.cat((degrees, torch.full((context_features,), -1)))
         least = -1 if context_features else 0
         units = [_hidden_degrees(width, features, least=least) for width in hidden]
+        self._ends = [torch.searchsorted(u, torch.arange(-2, features - 1), right=True).tolist() for u in units]
         masks = [after.unsqueeze(-1) >= before for before, after in pairwise((inputs, *units))]
         last = units[-1] if units else inputs
         masks.append(degrees.repeat(size).unsqueeze(-1) > last)
@@ -120,6 +120,31 @@ class MaskedMLP(nn.Module):
             step = layer(phi(hidden))
             hidden = hidden + step if self.residual and i < len(rest) else step
         return hidden
+
+    def units_of(self, degree: int) -> list[slice]:
+        """Where the units of a degree lie in each hidden layer.
+
+        Args:
+            degree: From -1, for units that see the context alone, to the number of features less one.
+        """
+        if degree > self.features - 2:
+            return []
+        return [slice(ends[degree + 1], ends[degree + 2]) for ends in self._ends]
+
+    def unmasked(self, context: Float[Tensor, "points c"] | None) -> tuple[list[Tensor], list[Tensor]]:
+        """The weights, with inputs in the order of the features, and the biases as columns, the context added in.
+
+        Held at zero or not, weights are given as they are: whoever uses them keeps to those that the masks free.
+        """
+        layers = cast("list[MaskedLinear]", list(self.layers))
+        weights = [layer.weight for layer in layers]
+        biases = [layer.bias.unsqueeze(-1) for layer in layers]
+        first = weights[0]
+        if context is not None:
+            biases[0] = torch.addmm(biases[0], first[:, self.features :], context.T)
+        inputs = first[:, : self.features]
+        weights[0] = inputs if self.order[0] == 0 else inputs.flip(-1)
+        return weights, biases
 
     def extra_repr(self) -> str:
         """Name the activation."""
