@@ -124,3 +124,16 @@ def test_outcomes_are_codes_with_sentences(outcomes):
         assert outcome.sentence[0].isupper()
         assert outcome.sentence.endswith(".")
     assert len({outcome.sentence for outcome in outcomes}) == len(outcomes)
+
+
+@pytest.mark.parametrize("floor", [-0.999, -3.0])
+def test_soft_floor_is_its_formula_and_keeps_zero(floor):
+    x = torch.tensor([-800.0, -2.0, -1e-9, 0.0, 1e-9, 2.0, 600.0], dtype=torch.float64, requires_grad=True)
+    y = numerics.soft_floor(x, floor)
+    formula = [math.log(math.exp(floor) - math.expm1(floor) * math.exp(value)) for value in x.tolist()]
+    torch.testing.assert_close(y, torch.tensor(formula, dtype=torch.float64), rtol=1e-12, atol=1e-12)
+    assert y[3] == 0
+    assert numerics.soft_floor(torch.tensor(1e6), floor).isfinite()
+    slope = torch.autograd.grad(y.sum(), x)[0]
+    torch.testing.assert_close(slope[3].item(), -math.expm1(floor))
+    assert ((slope >= 0) & (slope <= 1)).all()

@@ -145,8 +145,24 @@ BIJECTIONS: dict[str, Case] = {
     ),
     "orthogonal": Case(lambda g: b.Orthogonal(FEATURES, generator=g)),
     "permutation": Case(lambda g: b.Permutation([2, 0, 1]), exempt=FIXED),
+    "planar_step": Case(lambda g: b.Planar(FEATURES, generator=g)),
+    "planar_step_context": Case(
+        lambda g: b.Planar(FEATURES, context_features=CONTEXT, hidden=(4,), generator=g), anywhere, CONTEXT
+    ),
+    "planar_step_leaky": Case(lambda g: b.Planar(FEATURES, activation="leaky_relu", generator=g)),
+    "radial_step": Case(lambda g: b.Radial(FEATURES, generator=g)),
+    "radial_step_context": Case(
+        lambda g: b.Radial(FEATURES, context_features=CONTEXT, hidden=(4,), generator=g), anywhere, CONTEXT
+    ),
     "reversal": Case(lambda g: b.Permutation.reversal(FEATURES), exempt=FIXED),
     "sigmoid": Case(lambda g: b.Sigmoid(FEATURES), middle, exempt=FAR | FIXED),
+    "sylvester_step": Case(lambda g: b.Sylvester(FEATURES, units=2, generator=g)),
+    "sylvester_step_context": Case(
+        lambda g: b.Sylvester(FEATURES, units=2, context_features=CONTEXT, generator=g), anywhere, CONTEXT
+    ),
+    "sylvester_step_triangular": Case(
+        lambda g: b.Sylvester(FEATURES, units=2, reflections=0, reverse=True, generator=g)
+    ),
     "transport": Case(lambda g: b.transport(b.MixtureCDF(MEANS), b.NormalCDF(FEATURES)), middle, exempt=FAR),
     "whitening": Case(lambda g: b.Whitening(FEATURES, context_features=CONTEXT), anywhere, CONTEXT),
 }

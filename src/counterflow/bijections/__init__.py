@@ -15,7 +15,10 @@ from counterflow.bijections.mixture_cdf import MixtureCDF, transport
 from counterflow.bijections.normal_cdf import NormalCDF
 from counterflow.bijections.orthogonal import Orthogonal
 from counterflow.bijections.permutation import Permutation
+from counterflow.bijections.planar import Planar
+from counterflow.bijections.radial import Radial
 from counterflow.bijections.sigmoid import Sigmoid
+from counterflow.bijections.sylvester import Sylvester
 from counterflow.bijections.transformers import AbstractTransformer, ScaleShift, Shift, Spline
 from counterflow.bijections.triangular import LowerTriangular
 from counterflow.bijections.verify import verify
@@ -42,10 +45,13 @@ __all__ = [
     "NormalCDF",
     "Orthogonal",
     "Permutation",
+    "Planar",
+    "Radial",
     "ScaleShift",
     "Shift",
     "Sigmoid",
     "Spline",
+    "Sylvester",
     "Whitening",
     "transport",
     "verify",

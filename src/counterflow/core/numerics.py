@@ -5,7 +5,16 @@ import math
 import torch
 from torch import Tensor
 
-__all__ = ["LOG_SQRT_2PI", "inverse_softplus", "log_mean_exp", "normal_log_prob", "safe_log", "soft_bound", "sum_event"]
+__all__ = [
+    "LOG_SQRT_2PI",
+    "inverse_softplus",
+    "log_mean_exp",
+    "normal_log_prob",
+    "safe_log",
+    "soft_bound",
+    "soft_floor",
+    "sum_event",
+]
 
 LOG_SQRT_2PI = 0.5 * math.log(2 * math.pi)
 
@@ -27,6 +36,26 @@ def soft_bound(x: Tensor, bound: float) -> Tensor:
         tensor([0., 3.])
     """
     return torch.tanh(x / bound) * bound
+
+
+def soft_floor(x: Tensor, floor: float) -> Tensor:
+    r"""Keep numbers above a negative floor f, smoothly: :math:`\log(e^f + (1 - e^f)\, e^x)`; 0 stays 0.
+
+    Args:
+        x: Any numbers.
+        floor: f, below zero.
+
+    Returns:
+        Numbers above ``floor``, increasing in x.
+
+    Example:
+        >>> soft_floor(torch.tensor([-1e9, 0.0]), -1.0)
+        tensor([-1.,  0.])
+    """
+    above = x > 0
+    decay = torch.expm1(torch.where(above, -x, x))
+    rest = torch.where(above, decay * math.exp(floor), decay * -math.expm1(floor))
+    return torch.where(above, x, 0.0) + torch.log1p(rest)
 
 
 def sum_event(x: Tensor, event_dimensions: int) -> Tensor:

@@ -3,6 +3,7 @@
 from counterflow.flows._linear import linear
 from counterflow.flows._maf import iaf, maf
 from counterflow.flows._nice import nice
+from counterflow.flows._planar import planar, radial, sylvester
 from counterflow.flows._realnvp import realnvp
 from counterflow.flows._spline import spline_autoregressive, spline_coupling
 from counterflow.flows.facade import FlowDistribution
@@ -23,7 +24,10 @@ __all__ = [
     "load",
     "maf",
     "nice",
+    "planar",
+    "radial",
     "realnvp",
     "spline_autoregressive",
     "spline_coupling",
+    "sylvester",
 ]
