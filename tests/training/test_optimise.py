@@ -7,7 +7,6 @@ from torch import nn
 from counterflow.core.errors import ArgumentError, PersistenceError, ShapeError
 from counterflow.core.outcomes import FitOutcome
 from counterflow.training import TrainingSettings, optimise
-from counterflow.training.compilation import Step
 from tests.training.helpers import assert_same_state, seeded, state
 
 
@@ -253,62 +252,3 @@ class TestErrors:
         optimise(Point(), away_from, [1.0], settings=settings(), checkpoint=tmp_path / "run")
         with pytest.raises(PersistenceError, match="is of another run"):
             optimise(nn.Linear(1, 1), away_from, [1.0], settings=settings(), checkpoint=tmp_path / "run", resume=True)
-
-
-class TestCompiling:
-    def step(self, compile):
-        return Step(Point(1.0), away_from, compile=compile, device=torch.device("cpu"))
-
-    def test_auto_compiles_only_if_enough_time_is_left_and_decides_once(self, monkeypatch):
-        calls = []
-        monkeypatch.setattr(torch, "compile", lambda module: calls.append(1) or module)
-        step = self.step("auto")
-        step.consider_compiling(599.0)
-        step.consider_compiling(1e6)
-        assert not calls
-        step = self.step("auto")
-        step.consider_compiling(601.0)
-        assert calls == [1]
-
-    def test_never_means_never(self, monkeypatch):
-        monkeypatch.setattr(torch, "compile", lambda module: pytest.fail("compiled"))
-        self.step(False).consider_compiling(1e9)
-
-    def test_a_compiler_that_fails_is_left_alone_when_it_was_not_asked_for(self, monkeypatch):
-        def broken():
-            raise RuntimeError("no C++ compiler")
-
-        monkeypatch.setattr(torch, "compile", lambda module: broken)
-        step = self.step("auto")
-        step.consider_compiling(1e6)
-        assert step(3.0).item() == 4.0
-        assert step(3.0).item() == 4.0
-        with pytest.raises(RuntimeError, match=r"no C\+\+ compiler"):
-            self.step(True)(3.0)
-
-    def test_a_compiled_run_is_the_eager_run(self, run_unhooked):
-        script = """
-            import torch
-            from torch import nn
-            from counterflow.training import TrainingSettings, optimise
-            compile, calls = torch.compile, []
-            def counted(module):
-                calls.append(1)
-                return compile(module, backend="eager", fullgraph=True)
-            torch.compile = counted
-            data = torch.randn(12, 3, generator=torch.Generator().manual_seed(1)).split(4)
-            def loss(module, x):
-                return module(x).square().mean()
-            def run(compile):
-                net = nn.Linear(3, 1)
-                nn.init.ones_(net.weight)
-                nn.init.ones_(net.bias)
-                settings = TrainingSettings(max_epochs=4, compile=compile, progress=False)
-                return optimise(net, loss, data, settings=settings), net.weight
-            (eager, one), (compiled, other) = run(False), run(True)
-            assert calls == [1]
-            assert torch.allclose(one, other, atol=1e-6)
-            assert abs(eager.best_validation - compiled.best_validation) < 1e-6
-            print("same")
-        """
-        assert run_unhooked(script, warnings="default") == "same"

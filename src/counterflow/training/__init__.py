@@ -3,10 +3,12 @@
 from counterflow.training._fit import fit
 from counterflow.training._optimise import optimise
 from counterflow.training.batches import Augment, Batch, TensorBatches
+from counterflow.training.flow_matching import flow_matching_loss, optimal_assignment
 from counterflow.training.likelihood import negative_log_likelihood
 from counterflow.training.progress import JsonLinesLog, Logger
 from counterflow.training.report import EpochRecord, FitReport
 from counterflow.training.settings import TrainingSettings
+from counterflow.training.step import TrainingStep
 
 __all__ = [
     "Augment",
@@ -17,7 +19,10 @@ __all__ = [
     "Logger",
     "TensorBatches",
     "TrainingSettings",
+    "TrainingStep",
     "fit",
+    "flow_matching_loss",
     "negative_log_likelihood",
+    "optimal_assignment",
     "optimise",
 ]

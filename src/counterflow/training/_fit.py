@@ -134,6 +134,7 @@ def fit(
             kept=kept,
             resume=resume,
             on_epoch=on_epoch,
+            trusted=on_epoch is None,
         )
 
 

@@ -125,10 +125,11 @@ def train(
     kept: Checkpoint,
     resume: bool,
     on_epoch: Logger | None,
+    trusted: bool = False,
 ) -> FitReport:
-    """The loop behind :func:`optimise`, for a run whose seed is known."""
+    """The loop behind :func:`optimise`, for a run whose seed is known; ``trusted`` as in :class:`TrainingStep`."""
     saved = kept.read() if resume else None
-    run = Run(module, loss, deal, validate=validate, settings=settings, seed=seed)
+    run = Run(module, loss, deal, validate=validate, settings=settings, seed=seed, trusted=trusted)
     if saved is not None:
         run.take_up(saved)
     try:

@@ -1,65 +1,80 @@
-"""One training step's loss and gradients, eager or compiled."""
+"""A training step as one compiled function: loss, gradients, clipping and Adam in a single graph."""
 
-from collections.abc import Callable
-from typing import Any, Literal
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from counterflow.core.errors import ShapeError
+from counterflow.training.adam import Moments, clipped, updated
+from counterflow.training.weights import Layout
 
-__all__ = ["Step"]
+__all__ = ["WholeStep", "whole_step"]
 
-_REPAID_AFTER = {"cpu": 600.0, "cuda": 120.0}
-"""Compiling pays off in runs that would take so many seconds more without it."""
+WholeStep = Callable[[Tensor, Moments, Any, Tensor], Tensor]
+"""``(vector, moments, batch, learning_rate) -> loss``: the vector and the moments are changed in place."""
 
 
-class Step:
-    """Call it with a batch: the gradients are added to the module's parameters, the loss is returned.
+def whole_step(
+    module: nn.Module,
+    loss: Callable[[nn.Module, Any], Tensor],
+    *,
+    layout: Layout,
+    clip: float | None,
+    weight_decay: float,
+    trusted: bool = False,
+) -> WholeStep:
+    r"""Make the compiled step.
+
+    Nothing but the vector of all parameters goes in and out: the parameters are windows into it within the graph, and
+    the gradient is one vector too. So the compiler sees the whole step at once, and fuses what lies between two
+    matrix products.
 
     Args:
-        module: The module to train.
+        module: The module to train, in training mode.
         loss: ``loss(module, batch)``, a scalar.
-        compile: ``True``, ``False``, or ``"auto"`` to leave it to :meth:`consider_compiling`.
-        device: Where the module computes.
+        layout: Where each parameter lies in the vector.
+        clip: The largest norm of the gradient; ``None`` for no limit.
+        weight_decay: The decay rate of AdamW.
+        trusted: Nothing that module and loss read from Python changes during the run, so that no call has to check
+            whether the graph still holds; shapes and dtypes of batches are the caller's to check then.
+
+    Returns:
+        The step; it is compiled when it is first called, and raises then what the compiler lacks.
     """
+    objective = _Objective(module, loss)
+    names = tuple("module." + name for name in layout.names)
 
-    def __init__(
-        self,
-        module: nn.Module,
-        loss: Callable[[nn.Module, Any], Tensor],
-        *,
-        compile: bool | Literal["auto"],
-        device: torch.device,
-    ) -> None:
-        self._module = module
+    def step(vector: Tensor, moments: Moments, batch: Any, learning_rate: Tensor) -> Tensor:
+        def value_of(windows: Sequence[Tensor]) -> Tensor:
+            return torch.func.functional_call(objective, dict(zip(names, windows, strict=True)), (batch,))
+
+        gradients, value = torch.func.grad_and_value(value_of)(layout.windows(vector))
+        gradient = layout.join(gradients)
+        if clip is not None:
+            gradient = clipped(gradient, clip)
+        vector.copy_(updated(vector, gradient, moments, learning_rate=learning_rate, weight_decay=weight_decay))
+        return value
+
+    return torch.compile(step, fullgraph=True, options=_options(layout.device, trusted=trusted))
+
+
+def _options(device: torch.device, *, trusted: bool) -> dict[str, Any]:
+    """What the compiler is told: CUDA graphs where there is a GPU, and which checks each call may skip."""
+    options: dict[str, Any] = {"triton.cudagraphs": True} if device.type == "cuda" else {}
+    unchecked = getattr(torch.compiler, "skip_all_guards_unsafe", None)
+    if trusted and unchecked is not None:
+        options["guard_filter_fn"] = unchecked
+    return options
+
+
+class _Objective(nn.Module):
+    """The loss as a module, so that its parameters can be exchanged for windows into the vector."""
+
+    def __init__(self, module: nn.Module, loss: Callable[[nn.Module, Any], Tensor]) -> None:
+        super().__init__()
+        self.module = module
         self._loss = loss
-        self._model: Any = torch.compile(module) if compile is True else module
-        self._undecided = compile == "auto"
-        self._on_trial = False
-        self._device = device
 
-    def __call__(self, batch: Any) -> Tensor:
-        """Run forward and backward; a compiled module that was chosen by itself must prove that it runs."""
-        if not self._on_trial:
-            return self._run(batch)
-        self._on_trial = False
-        try:
-            return self._run(batch)
-        except Exception:  # whatever the compiler lacks; an error of the user's own comes again from the eager module
-            self._model = self._module
-            self._module.zero_grad()
-            return self._run(batch)
-
-    def consider_compiling(self, seconds_left: float) -> None:
-        """Decide once, from the time that the rest of the run would take, whether to compile from now on."""
-        if self._undecided and seconds_left > _REPAID_AFTER.get(self._device.type, float("inf")):
-            self._model, self._on_trial = torch.compile(self._module), True
-        self._undecided = False
-
-    def _run(self, batch: Any) -> Tensor:
-        value = self._loss(self._model, batch)
-        if value.dim():
-            raise ShapeError(f"loss must return a scalar, got shape {tuple(value.shape)}: take the mean.")
-        value.backward()
-        return value.detach()
+    def forward(self, batch: Any) -> Tensor:
+        return self._loss(self.module, batch)

@@ -12,12 +12,11 @@ from counterflow.core.errors import ArgumentError
 from counterflow.core.outcomes import FitOutcome
 from counterflow.core.random import derive_seed, make_generator
 from counterflow.training.checkpoint import Checkpoint, Progress, SavedRun
-from counterflow.training.compilation import Step
 from counterflow.training.progress import Logger
 from counterflow.training.report import EpochRecord, FitReport
 from counterflow.training.schedules import SCHEDULES
 from counterflow.training.settings import TrainingSettings
-from counterflow.training.weights import Weights
+from counterflow.training.step import TrainingStep
 
 __all__ = ["Run"]
 
@@ -49,15 +48,21 @@ class Run:
         validate: Callable[[nn.Module], Tensor] | None,
         settings: TrainingSettings,
         seed: int,
+        trusted: bool,
     ) -> None:
         self.progress = Progress(seed)
         self._module, self._deal, self._validate, self._settings = module, deal, validate, settings
-        self._weights = Weights(module)
-        device = self._weights.vector.device
-        self._step = Step(module, loss, compile=settings.compile, device=device)
-        self._generator = make_generator(derive_seed(seed, "batches"), device)
+        self._step = TrainingStep(
+            module,
+            loss,
+            compile=settings.compile,
+            clip=settings.clip,
+            weight_decay=settings.weight_decay,
+            trusted=trusted,
+        )
+        self._weights = self._step.weights
+        self._generator = make_generator(derive_seed(seed, "batches"), self._weights.vector.device)
         self._best = self._weights.snapshot()
-        self._optimizer = self._new_optimizer()
         self._deadline = time.perf_counter() + (math.inf if settings.time_limit is None else settings.time_limit)
 
     def take_up(self, saved: SavedRun) -> None:
@@ -66,9 +71,7 @@ class Run:
         self._best = saved.parts["best"]
         self._weights.restore(saved.parts["weights"])
         self._generator.set_state(saved.parts["generator"]["state"])
-        if saved.parts["optimizer"]:
-            state = self._optimizer.state_dict()
-            self._optimizer.load_state_dict(state | {"state": {0: saved.parts["optimizer"]}})
+        self._step.moments.restore(saved.parts["optimizer"])
 
     def until_done(self, checkpoint: Checkpoint, loggers: Sequence[Logger]) -> FitOutcome:
         """Train epoch by epoch until there is a reason to stop."""
@@ -86,7 +89,7 @@ class Run:
         """Leave the module with its best weights, in evaluation mode."""
         self._module.train()  # whatever evaluation mode caches is made anew from the best weights
         self._weights.restore(self._best)
-        self._weights.release()
+        self._step.close()
         self._module.eval()
 
     def report(self, outcome: FitOutcome) -> FitReport:
@@ -109,8 +112,8 @@ class Run:
     def _epoch(self) -> bool:
         """Train for one epoch and judge it; say whether the time sufficed for all of it."""
         started = time.perf_counter()
-        rate = self._set_learning_rate()
-        train, whole = self._pass()
+        rate = self._learning_rate()
+        train, whole = self._pass(rate)
         validation = self._held_out_loss()
         seconds = time.perf_counter() - started
         self.progress.history.append(EpochRecord(self.progress.epoch + 1, train, validation, rate, seconds))
@@ -118,14 +121,13 @@ class Run:
         self._step.consider_compiling(self._seconds_left(seconds))
         return whole
 
-    def _pass(self) -> tuple[float, bool]:
+    def _pass(self, rate: float) -> tuple[float, bool]:
         """One pass over the batches: its mean loss, and whether it came to its end in time."""
         self._module.train()
         total = torch.zeros((), dtype=torch.float64, device=self._weights.vector.device)
         steps, whole = 0, True
         for batch in self._deal(self._generator):
-            total += self._step(batch)
-            self._descend()
+            total += self._step(batch, rate)
             steps += 1
             whole = time.perf_counter() <= self._deadline
             if not whole or (steps % _STEPS_BETWEEN_CHECKS == 0 and not torch.isfinite(total)):
@@ -135,14 +137,6 @@ class Run:
                 "batches must give at least one batch every epoch, got none: pass a list or a function."
             )
         return total.item() / steps, whole
-
-    def _descend(self) -> None:
-        """Clip the gradient and let the optimizer take one step."""
-        self._weights.gather_gradient()
-        if self._settings.clip is not None:
-            norm = torch.linalg.vector_norm(self._weights.gradient)
-            self._weights.gradient.mul_((self._settings.clip / (norm + 1e-6)).clamp(max=1.0))
-        self._optimizer.step()
 
     @torch.no_grad()
     def _held_out_loss(self) -> float:
@@ -166,21 +160,12 @@ class Run:
     def _roll_back(self) -> None:
         self.progress.rollbacks += 1
         self._weights.restore(self._best)
-        self._optimizer = self._new_optimizer()
+        self._step.moments.reset()
 
-    def _set_learning_rate(self) -> float:
+    def _learning_rate(self) -> float:
         settings, done = self._settings, self.progress
         factor = SCHEDULES[settings.schedule](done.losses, max_epochs=settings.max_epochs, patience=settings.patience)
-        rate = settings.learning_rate * factor * _SLOWER**done.rollbacks
-        self._optimizer.param_groups[0]["lr"] = rate
-        return rate
-
-    def _new_optimizer(self) -> torch.optim.Optimizer:
-        vector, decay = self._weights.vector, self._settings.weight_decay
-        fused = vector.device.type in ("cpu", "cuda")
-        if decay:
-            return torch.optim.AdamW([vector], weight_decay=decay, fused=fused)
-        return torch.optim.Adam([vector], fused=fused)
+        return settings.learning_rate * factor * _SLOWER**done.rollbacks
 
     def _seconds_left(self, seconds: float) -> float:
         """What the rest of the run may take at this pace, if early stopping ends it half way."""
@@ -189,10 +174,9 @@ class Run:
 
     def _parts(self) -> dict[str, dict[str, Tensor]]:
         """Copies of all tensors that the rest of the run depends on."""
-        moments = self._optimizer.state.get(self._weights.vector, {})
         return {
             "weights": self._weights.snapshot(),
             "best": self._best,
-            "optimizer": {name: value.clone() for name, value in moments.items()},
+            "optimizer": self._step.moments.snapshot(),
             "generator": {"state": self._generator.get_state()},
         }

@@ -1,14 +1,48 @@
 """All trainable parameters of a module as one vector, so that a step, a copy or a check is one operation."""
 
+from collections.abc import Sequence
+
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from counterflow.core.errors import ArgumentError
 
-__all__ = ["Weights"]
+__all__ = ["Layout", "Weights"]
 
 _ALIGNMENT = 16
 """Each parameter starts at a multiple of so many numbers, as fast kernels want it."""
+
+
+class Layout:
+    """Where each trainable parameter of a module lies in one vector.
+
+    Args:
+        module: The module to train.
+
+    Raises:
+        ArgumentError: No parameter wants gradients, or they differ in dtype or device.
+    """
+
+    def __init__(self, module: nn.Module) -> None:
+        named = [(name, p) for name, p in module.named_parameters() if p.requires_grad]
+        self.parameters = [p for _, p in named]
+        _check_alike(self.parameters)
+        self.names = [name for name, _ in named]
+        self.device = self.parameters[0].device
+        self._shapes = [p.shape for p in self.parameters]
+        self._gaps = [-p.numel() % _ALIGNMENT for p in self.parameters]
+
+    def windows(self, vector: Float[Tensor, " n"]) -> list[Tensor]:
+        """The parameters as windows into the vector."""
+        sizes = [size for shape, gap in zip(self._shapes, self._gaps, strict=True) for size in (shape.numel(), gap)]
+        return [piece.view(shape) for piece, shape in zip(vector.split(sizes)[::2], self._shapes, strict=True)]
+
+    def join(self, tensors: Sequence[Tensor], *, out: Tensor | None = None) -> Float[Tensor, " n"]:
+        """One tensor for each parameter as one vector, zeros in the gaps."""
+        pairs = [(t.reshape(-1), t.new_zeros(gap)) for t, gap in zip(tensors, self._gaps, strict=True)]
+        pieces = [piece for pair in pairs for piece in pair]
+        return torch.cat(pieces) if out is None else torch.cat(pieces, out=out)
 
 
 class Weights:
@@ -25,17 +59,16 @@ class Weights:
     """
 
     def __init__(self, module: nn.Module) -> None:
-        self._parameters = [p for p in module.parameters() if p.requires_grad]
         self._module = module
-        _check_alike(self._parameters)
-        self._gaps = [self._parameters[0].new_zeros(-p.numel() % _ALIGNMENT) for p in self._parameters]
-        self.vector = nn.Parameter(self._join([p.detach() for p in self._parameters]))
+        self.layout = Layout(module)
+        self.vector = nn.Parameter(self.layout.join([p.detach() for p in self._parameters]))
         self.vector.grad = self.gradient = torch.zeros_like(self.vector)
-        self._share_memory()
+        for parameter, window in zip(self._parameters, self.layout.windows(self.vector.detach()), strict=True):
+            parameter.data, parameter.grad = window, None
 
     def gather_gradient(self) -> None:
         """Move the gradients of all parameters into :attr:`gradient`, the vector's."""
-        torch.cat(self._with_gaps([_gradient(p) for p in self._parameters]), out=self.gradient)
+        self.layout.join([_gradient(p) for p in self._parameters], out=self.gradient)
         self.clear_gradients()
 
     def clear_gradients(self) -> None:
@@ -63,18 +96,9 @@ class Weights:
         for parameter in self._parameters:
             parameter.data = parameter.detach().clone()
 
-    def _share_memory(self) -> None:
-        offset = 0
-        for parameter, gap in zip(self._parameters, self._gaps, strict=True):
-            parameter.data = self.vector.detach()[offset : offset + parameter.numel()].view_as(parameter)
-            parameter.grad = None
-            offset += parameter.numel() + len(gap)
-
-    def _join(self, tensors: list[Tensor]) -> Tensor:
-        return torch.cat(self._with_gaps(tensors))
-
-    def _with_gaps(self, tensors: list[Tensor]) -> list[Tensor]:
-        return [piece for tensor, gap in zip(tensors, self._gaps, strict=True) for piece in (tensor.reshape(-1), gap)]
+    @property
+    def _parameters(self) -> list[nn.Parameter]:
+        return self.layout.parameters
 
     def _buffers(self) -> dict[str, Tensor]:
         saved = self._module.state_dict(keep_vars=True)
