@@ -27,6 +27,10 @@ class StudentT(AbstractDistribution):
     Raises:
         ArgumentError: If ``degrees`` is not above zero.
 
+    Reference:
+        Jaini, Kobyzev, Yu, Brubaker, "Tails of Lipschitz triangular flows", 2020, section 4 (as the base of a flow);
+        Figurnov, Mohamed, Mnih, "Implicit reparameterization gradients", 2018, section 3 (gradients of samples).
+
     Example:
         >>> base = StudentT(1, degrees=1.0)  # the Cauchy law: 1 / pi at zero
         >>> round(base.log_prob(torch.zeros(1)).exp().item(), 4)
@@ -53,9 +57,12 @@ class StudentT(AbstractDistribution):
     def rsample(
         self, shape: int | tuple[int, ...] = (), *, generator: torch.Generator | None = None
     ) -> Float[Tensor, "*batch"]:
-        """Draw points of shape ``(*shape, *event_shape)``; degrees of freedom get no gradient from samples."""
+        """Draw points of shape ``(*shape, *event_shape)``, with gradients to the degrees of freedom.
+
+        The gradient of the gamma numbers in it is implicit: they move so that their distribution function stays.
+        """
         size = as_shape(shape) + self.event_shape
-        nu = self.degrees.detach()
+        nu = self.degrees
         normal = torch.randn(size, dtype=nu.dtype, device=nu.device, generator=generator)
         gamma = torch._standard_gamma((0.5 * nu).expand(size).contiguous(), generator=generator)
-        return normal * (0.5 * nu / gamma).sqrt()
+        return normal * (0.5 * nu / gamma.clamp(min=torch.finfo(nu.dtype).tiny)).sqrt()
