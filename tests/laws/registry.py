@@ -4,6 +4,7 @@ A new bijection is one line here: round trip, log-determinants, batches, context
 ``compile``, gradients and repr then come for free. Nothing here depends on the machine: all draws have seeds.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -11,7 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from counterflow import bijections as b
-from counterflow import flows
+from counterflow import flows, nets
+from counterflow.core.ode import AdaptiveSolver, FixedSolver, Solver
 
 FEATURES = 3
 CONTEXT = 2
@@ -42,6 +44,11 @@ def positive(generator: torch.Generator) -> Tensor:
     return anywhere(generator).exp().clamp(0.01, 100.0)
 
 
+def around(generator: torch.Generator) -> Tensor:
+    """Angles within one turn."""
+    return 3.14 * (2 * torch.rand(12, FEATURES, dtype=torch.float64, generator=generator) - 1)
+
+
 def image(generator: torch.Generator) -> Tensor:
     return torch.randn(12, 2, 2, 2, dtype=torch.float64, generator=generator)
 
@@ -50,6 +57,8 @@ SATURATES = "a distribution function is flat far out"
 OVERFLOWS = "the exponential leaves the range of the dtype"
 USER_CODE = "holds the user's own functions, whose range is theirs"
 FIXED = {"parameters": "it has nothing to learn"}
+ADAPTIVE = {"compile": "how many steps an adaptive solver takes depends on numbers, which a graph does not hold"}
+SOLVED = 1e-7  # an equation is solved to a tolerance, here 1e-10 a step, and errors grow along the way
 
 
 @dataclass(frozen=True)
@@ -62,6 +71,7 @@ class Case:
     round_trip: float = 1e-9
     log_det: float = 1e-6
     exempt: dict[str, str] = field(default_factory=dict)
+    reach: float = 14.0  # how far from zero a density is summed up
 
     def make(self, *, seed: int = 0, dtype: torch.dtype = torch.float64) -> nn.Module:
         """Build it and move its parameters off their starting values."""
@@ -78,12 +88,59 @@ class Case:
         return x, draw(len(x), self.context_features, seed=seed + 1) if self.context_features else None
 
 
+def mixed_angles(generator: torch.Generator, **settings: object) -> nn.Module:
+    """The middle feature and the last are angles; the first and the last stay."""
+    families = {"circular": b.CircularSpline(bins=4), "linear": SPLINE}
+    return b.CircularCoupling(
+        FEATURES, kept=(0, 2), angles=(1, 2), hidden=(8,), generator=generator, **families, **settings
+    )
+
+
 def coupling(transformer: b.AbstractTransformer, **settings: object) -> Callable[[torch.Generator], nn.Module]:
     return lambda g: b.Coupling(FEATURES, transformer, hidden=(8,), generator=g, **settings)
 
 
 def autoregressive(transformer: b.AbstractTransformer, **settings: object) -> Callable[[torch.Generator], nn.Module]:
     return lambda g: b.Autoregressive(FEATURES, transformer, hidden=(8, 8), generator=g, **settings)
+
+
+TIGHT = AdaptiveSolver(atol=1e-10, rtol=1e-10)
+
+
+def continuous(
+    conditioning: str = "concat", context: int = 0, *, solver: Solver = TIGHT, rank: int | None = None
+) -> Callable[[torch.Generator], nn.Module]:
+    def build(generator: torch.Generator) -> nn.Module:
+        velocity = nets.VelocityMLP(
+            FEATURES,
+            context_features=context,
+            hidden=(8, 8),
+            conditioning=conditioning,
+            rank=rank,
+            zero=False,
+            generator=generator,
+        )
+        return b.Continuous(velocity, FEATURES, context_features=context, solver=solver)
+
+    return build
+
+
+def users_velocity(generator: torch.Generator) -> nn.Module:
+    return b.Continuous(Swirl(generator), FEATURES, context_features=CONTEXT, solver=TIGHT)
+
+
+class Swirl(nn.Module):
+    """A user's velocity: a plain module, called with time, state and context."""
+
+    def __init__(self, generator: torch.Generator) -> None:
+        super().__init__()
+        self.first = nets.make_linear(FEATURES + 1 + CONTEXT, 6, generator=generator)
+        self.last = nets.make_linear(6, FEATURES, generator=generator)
+
+    def forward(self, t: Tensor, x: Tensor, context: Tensor) -> Tensor:
+        lead = torch.broadcast_shapes(t.shape[:-1], x.shape[:-1], context.shape[:-1])
+        inputs = torch.cat([tensor.expand(*lead, tensor.shape[-1]) for tensor in (x, t, context)], -1)
+        return self.last(self.first(inputs).tanh())
 
 
 MEANS = torch.tensor([[-1.0, 1.0], [0.0, 0.5], [-2.0, 2.0]])
@@ -106,11 +163,51 @@ BIJECTIONS: dict[str, Case] = {
     "autoregressive_spline_context": Case(
         autoregressive(SPLINE, context_features=CONTEXT), anywhere, CONTEXT, round_trip=1e-7
     ),
+    "autoregressive_bernstein_context": Case(
+        autoregressive(b.Bernstein(degree=6, bound=3.0), context_features=CONTEXT), anywhere, CONTEXT
+    ),
+    "autoregressive_monotone_integral_context": Case(
+        autoregressive(b.MonotoneIntegral(units=3, nodes=16, bound=3.0), context_features=CONTEXT), anywhere, CONTEXT
+    ),
+    "autoregressive_monotone_net_context": Case(
+        autoregressive(b.MonotoneNet(units=4), context_features=CONTEXT), anywhere, CONTEXT
+    ),
+    "autoregressive_sum_of_squares_context": Case(
+        autoregressive(b.SumOfSquares(degree=3, bound=3.0), context_features=CONTEXT), anywhere, CONTEXT
+    ),
     "chain": Case(
         lambda g: b.Chain([b.Affine(FEATURES), b.Permutation.reversal(FEATURES), coupling(b.ScaleShift())(g)])
     ),
+    "circular_coupling": Case(
+        lambda g: b.CircularCoupling(
+            FEATURES, kept=(1,), angles=(0, 1, 2), circular=b.CircularSpline(4), linear=SPLINE, hidden=(8,), generator=g
+        ),
+        around,
+        round_trip=1e-7,
+    ),
+    "circular_coupling_mixed_context": Case(
+        lambda g: mixed_angles(g, context_features=CONTEXT), around, CONTEXT, round_trip=1e-7
+    ),
+    "continuous": Case(continuous(), round_trip=SOLVED, exempt=ADAPTIVE),
+    "continuous_context": Case(continuous("concat", CONTEXT), anywhere, CONTEXT, round_trip=SOLVED, exempt=ADAPTIVE),
+    "continuous_film": Case(continuous("film", CONTEXT), anywhere, CONTEXT, round_trip=SOLVED, exempt=ADAPTIVE),
+    "continuous_fixed": Case(
+        continuous("squash", CONTEXT, solver=FixedSolver(steps=12)), anywhere, CONTEXT, round_trip=1e-6, log_det=1e-5
+    ),
+    "continuous_hypernetwork": Case(
+        continuous("hypernetwork", CONTEXT), anywhere, CONTEXT, round_trip=SOLVED, exempt=ADAPTIVE
+    ),
+    "continuous_low_rank": Case(
+        continuous("hypernetwork", CONTEXT, rank=2), anywhere, CONTEXT, round_trip=SOLVED, exempt=ADAPTIVE
+    ),
+    "continuous_squash": Case(continuous("squash", CONTEXT), anywhere, CONTEXT, round_trip=SOLVED, exempt=ADAPTIVE),
+    "continuous_user": Case(users_velocity, anywhere, CONTEXT, round_trip=SOLVED, exempt=ADAPTIVE),
     "coupling_affine": Case(coupling(b.ScaleShift())),
     "coupling_affine_context": Case(coupling(b.ScaleShift(), context_features=CONTEXT, flip=True), anywhere, CONTEXT),
+    "coupling_bernstein": Case(coupling(b.Bernstein(degree=6, bound=3.0))),
+    "coupling_circular_spline": Case(coupling(b.CircularSpline(bins=4)), around, round_trip=1e-7),
+    "coupling_monotone_integral": Case(coupling(b.MonotoneIntegral(units=3, nodes=16, bound=3.0))),
+    "coupling_monotone_net": Case(coupling(b.MonotoneNet(units=4))),
     "coupling_one_feature": Case(
         lambda g: b.Coupling(1, b.ScaleShift(), context_features=CONTEXT, hidden=(4,), generator=g),
         lambda g: anywhere(g)[:, :1],
@@ -122,11 +219,18 @@ BIJECTIONS: dict[str, Case] = {
     "coupling_spline_context": Case(
         coupling(SPLINE, context_features=CONTEXT, flip=True), anywhere, CONTEXT, round_trip=1e-7
     ),
+    "coupling_sum_of_squares": Case(coupling(b.SumOfSquares(degree=3, bound=3.0))),
     "elementwise": Case(
         lambda g: b.Elementwise(lambda x: x**3 + x, _cubic_root, event_shape=FEATURES),
         exempt={"extremes": USER_CODE} | FIXED,
     ),
     "exp": Case(lambda g: b.Exp(FEATURES), exempt={"extremes": OVERFLOWS} | FIXED),
+    "gaussianize": Case(lambda g: b.Gaussianize(FEATURES, components=3)),
+    "gaussianize_context": Case(
+        lambda g: b.Gaussianize(FEATURES, components=3, hidden=(4,), context_features=CONTEXT, generator=g),
+        anywhere,
+        CONTEXT,
+    ),
     "invert": Case(lambda g: b.Invert(autoregressive(b.ScaleShift(), context_features=CONTEXT)(g)), anywhere, CONTEXT),
     "linear": Case(
         lambda g: b.Linear(torch.randn(FEATURES, FEATURES, generator=g), torch.ones(FEATURES)), exempt=FIXED
@@ -143,6 +247,7 @@ BIJECTIONS: dict[str, Case] = {
     "normal_quantile": Case(
         lambda g: b.Invert(b.NormalCDF(FEATURES)), unit, exempt={"extremes": "needs (0, 1)"} | FIXED
     ),
+    "on_features": Case(lambda g: b.OnFeatures(FEATURES, b.ActNorm(2), chosen=[2, 0])),
     "orthogonal": Case(lambda g: b.Orthogonal(FEATURES, generator=g)),
     "permutation": Case(lambda g: b.Permutation([2, 0, 1]), exempt=FIXED),
     "planar_step": Case(lambda g: b.Planar(FEATURES, generator=g)),
@@ -154,6 +259,12 @@ BIJECTIONS: dict[str, Case] = {
     "radial_step_context": Case(
         lambda g: b.Radial(FEATURES, context_features=CONTEXT, hidden=(4,), generator=g), anywhere, CONTEXT
     ),
+    "residual_block": Case(lambda g: b.Residual(FEATURES, lipschitz=0.5, hidden=(8,), generator=g)),
+    "residual_block_context": Case(
+        lambda g: b.Residual(FEATURES, lipschitz=0.5, hidden=(8, 8), context_features=CONTEXT, generator=g),
+        anywhere,
+        CONTEXT,
+    ),
     "reversal": Case(lambda g: b.Permutation.reversal(FEATURES), exempt=FIXED),
     "sigmoid": Case(lambda g: b.Sigmoid(FEATURES), middle, exempt=FAR | FIXED),
     "sylvester_step": Case(lambda g: b.Sylvester(FEATURES, units=2, generator=g)),
@@ -162,6 +273,24 @@ BIJECTIONS: dict[str, Case] = {
     ),
     "sylvester_step_triangular": Case(
         lambda g: b.Sylvester(FEATURES, units=2, reflections=0, reverse=True, generator=g)
+    ),
+    "transformer_tokens": Case(
+        lambda g: b.TransformerAutoregressive(FEATURES, SPLINE, hidden=(8,), heads=2, reverse=True, generator=g),
+        round_trip=1e-7,
+    ),
+    "transformer_tokens_context": Case(
+        lambda g: b.TransformerAutoregressive(
+            FEATURES, b.ScaleShift(), hidden=(8, 8), context_features=CONTEXT, generator=g
+        ),
+        anywhere,
+        CONTEXT,
+    ),
+    "transformer_patches": Case(
+        lambda g: b.TransformerAutoregressive(
+            (2, 2, 2), b.ScaleShift(), hidden=(8,), context_features=CONTEXT, generator=g
+        ),
+        image,
+        CONTEXT,
     ),
     "transport": Case(lambda g: b.transport(b.MixtureCDF(MEANS), b.NormalCDF(FEATURES)), middle, exempt=FAR),
     "whitening": Case(lambda g: b.Whitening(FEATURES, context_features=CONTEXT), anywhere, CONTEXT),
@@ -173,23 +302,34 @@ def _recipe(name: str, context_features: int, features: int = FEATURES) -> Calla
         settings: dict[str, object] = {"hidden": (8,)}
         if name != "linear":
             settings["layers"] = 2
+        settings |= LIGHT.get(name, {}) | (PRECISE.get(name, {}) if features == FEATURES else {})
         return flows.RECIPES[name](features, context_features=context_features, generator=generator, **settings)
 
     return build
 
 
-SMOOTH = {"spline_coupling": 1e-7, "spline_autoregressive": 1e-7}
+LIGHT = {"unconstrained_monotone": {"units": 3, "nodes": 16, "bound": 3.0}}
+PRECISE = {"continuous": {"atol": 1e-10, "rtol": 1e-10}}
+
+SMOOTH = {"spline_coupling": 1e-7, "spline_autoregressive": 1e-7, "continuous": SOLVED, "circular_spline": 1e-7}
+
+POINTS = {"circular_spline": around}
+REACH = {"circular_spline": math.pi, "unconstrained_monotone": 40.0}
 
 FLOWS: dict[str, Case] = {
     name + ("_context" if context else ""): Case(
-        _recipe(name, context), anywhere, context, round_trip=SMOOTH.get(name, 1e-9)
+        _recipe(name, context),
+        POINTS.get(name, anywhere),
+        context,
+        round_trip=SMOOTH.get(name, 1e-9),
+        exempt=ADAPTIVE if name == "continuous" else {},
     )
     for name in flows.RECIPES
     for context in (0, CONTEXT)
 }
 
 SMALL_FLOWS: dict[str, Case] = {
-    f"{name}_{features}d": Case(_recipe(name, CONTEXT, features), anywhere, CONTEXT)
+    f"{name}_{features}d": Case(_recipe(name, CONTEXT, features), anywhere, CONTEXT, reach=REACH.get(name, 14.0))
     for name in flows.RECIPES
     for features in (1, 2)
 }

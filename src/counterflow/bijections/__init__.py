@@ -4,21 +4,32 @@ from counterflow.bijections.actnorm import ActNorm
 from counterflow.bijections.affine import Affine
 from counterflow.bijections.autoregressive import Autoregressive
 from counterflow.bijections.base import AbstractBijection, AbstractDataDependent
+from counterflow.bijections.bernstein import Bernstein
 from counterflow.bijections.chain import Chain
+from counterflow.bijections.circular_coupling import CircularCoupling
+from counterflow.bijections.circular_spline import CircularSpline
+from counterflow.bijections.continuous import Continuous, solve_report, trajectory
 from counterflow.bijections.coupling import Coupling
 from counterflow.bijections.elementwise import AbstractElementwise, Elementwise
 from counterflow.bijections.exp import Exp
+from counterflow.bijections.gaussianize import Gaussianize
 from counterflow.bijections.invert import Invert
 from counterflow.bijections.linear import AbstractLinear, Linear
 from counterflow.bijections.lu import LULinear
 from counterflow.bijections.mixture_cdf import MixtureCDF, transport
+from counterflow.bijections.monotone_integral import MonotoneIntegral
+from counterflow.bijections.monotone_net import MonotoneNet
 from counterflow.bijections.normal_cdf import NormalCDF
+from counterflow.bijections.on_features import OnFeatures
 from counterflow.bijections.orthogonal import Orthogonal
 from counterflow.bijections.permutation import Permutation
 from counterflow.bijections.planar import Planar
 from counterflow.bijections.radial import Radial
+from counterflow.bijections.residual import Residual
 from counterflow.bijections.sigmoid import Sigmoid
+from counterflow.bijections.sum_of_squares import SumOfSquares
 from counterflow.bijections.sylvester import Sylvester
+from counterflow.bijections.transformer_autoregressive import TransformerAutoregressive
 from counterflow.bijections.transformers import AbstractTransformer, ScaleShift, Shift, Spline
 from counterflow.bijections.triangular import LowerTriangular
 from counterflow.bijections.verify import verify
@@ -33,26 +44,39 @@ __all__ = [
     "ActNorm",
     "Affine",
     "Autoregressive",
+    "Bernstein",
     "Chain",
+    "CircularCoupling",
+    "CircularSpline",
+    "Continuous",
     "Coupling",
     "Elementwise",
     "Exp",
+    "Gaussianize",
     "Invert",
     "LULinear",
     "Linear",
     "LowerTriangular",
     "MixtureCDF",
+    "MonotoneIntegral",
+    "MonotoneNet",
     "NormalCDF",
+    "OnFeatures",
     "Orthogonal",
     "Permutation",
     "Planar",
     "Radial",
+    "Residual",
     "ScaleShift",
     "Shift",
     "Sigmoid",
     "Spline",
+    "SumOfSquares",
     "Sylvester",
+    "TransformerAutoregressive",
     "Whitening",
+    "solve_report",
+    "trajectory",
     "transport",
     "verify",
 ]

@@ -13,6 +13,7 @@ Each is a :class:`CounterflowError` and a built-in error too, so that both ``exc
     |-- NotInvertibleError    (ValueError)       a map is no bijection
     |-- PersistenceError      (ValueError)       a saved folder is missing, damaged or of another version
     |-- TrainingError         (RuntimeError)     training cannot go on
+    |-- SolverError           (RuntimeError)     an equation was not solved to the accuracy asked
     `-- MissingExtra          (ImportError)      an optional package is not installed
 """
 
@@ -27,6 +28,7 @@ __all__ = [
     "PersistenceError",
     "SchemaError",
     "ShapeError",
+    "SolverError",
     "TrainingError",
 ]
 
@@ -69,6 +71,10 @@ class PersistenceError(CounterflowError, ValueError):
 
 class TrainingError(CounterflowError, RuntimeError):
     """Training cannot start or cannot go on."""
+
+
+class SolverError(CounterflowError, RuntimeError):
+    """An equation was not solved to the accuracy that was asked."""
 
 
 class MissingExtra(CounterflowError, ImportError):

@@ -1,19 +1,28 @@
 """Conditioners: plain modules that map a point and a context to the parameters of a bijection."""
 
+from counterflow.nets.divergence import bind_module
 from counterflow.nets.linear import ACTIVATIONS, make_linear
+from counterflow.nets.lipschitz import LipschitzMLP, spectral_bound
 from counterflow.nets.masked import MaskedLinear, MaskedMLP
 from counterflow.nets.mlp import MLP, Constant, make_conditioner
 from counterflow.nets.residual import ResidualMLP
 from counterflow.nets.stepwise import Stepwise
+from counterflow.nets.transformer import CausalTransformer
+from counterflow.nets.velocity import VelocityMLP
 
 __all__ = [
     "ACTIVATIONS",
     "MLP",
+    "CausalTransformer",
     "Constant",
+    "LipschitzMLP",
     "MaskedLinear",
     "MaskedMLP",
     "ResidualMLP",
+    "VelocityMLP",
+    "bind_module",
     "Stepwise",
     "make_conditioner",
     "make_linear",
+    "spectral_bound",
 ]
