@@ -1,6 +1,7 @@
 """Flows: one recipe per paper, and :func:`compose` for bijections of your own."""
 
 from counterflow.flows._circular import circular_spline
+from counterflow.flows._compiled import CompiledFlow, compiled
 from counterflow.flows._continuous import continuous
 from counterflow.flows._flow_matching import fit_flow_matching
 from counterflow.flows._gaussianization import gaussianization
@@ -22,11 +23,13 @@ from counterflow.flows.tools import change_context, compose, initialize
 
 __all__ = [
     "RECIPES",
+    "CompiledFlow",
     "Flow",
     "FlowDistribution",
     "bernstein",
     "change_context",
     "circular_spline",
+    "compiled",
     "compose",
     "continuous",
     "fit_flow_matching",

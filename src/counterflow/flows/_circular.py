@@ -35,7 +35,7 @@ def circular_spline(
 ) -> Flow:
     r"""Build a neural spline flow of angles (NCSF), alone or together with numbers.
 
-    .. math:: z_b = R_\beta(S(R_\alpha(x_b))), \quad (\alpha, \beta, S) = \theta(\cos x_a, \sin x_a, c)
+    .. math:: z_b = S(x_b) + \beta \mod 2 \pi, \quad (S, \beta) = \theta(\cos x_a, \sin x_a, c)
 
     Angles are in radians; those outside :math:`[-\pi, \pi)` are wrapped, and samples lie in it. The density has no jump
     where the circle closes, and its integral over one turn of every angle is one.
