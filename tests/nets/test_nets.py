@@ -4,9 +4,22 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch.utils.flop_counter import FlopCounterMode
 
 from counterflow.core.errors import ArgumentError
-from counterflow.nets import ACTIVATIONS, MLP, Constant, MaskedMLP, ResidualMLP, make_conditioner, make_linear
+from counterflow.nets import (
+    ACTIVATIONS,
+    MLP,
+    Constant,
+    MaskedLinear,
+    MaskedMLP,
+    ResidualMLP,
+    Stepwise,
+    make_conditioner,
+    make_linear,
+)
+from counterflow.training import TrainingStep
+from tests.laws.registry import draw
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -117,3 +130,92 @@ def test_unknown_activation():
 def test_nothing_to_look_at(make):
     with pytest.raises(ArgumentError, match="inputs \\+ context_features"):
         make(0, 3)
+
+
+class TestFolding:
+    def layer(self):
+        return MaskedLinear(torch.tensor([[True, False], [True, True]]), generator=torch.Generator().manual_seed(0))
+
+    def expected(self, layer, x):
+        return torch.nn.functional.linear(x, layer.weight * layer.mask, layer.bias)
+
+    def test_a_kept_product_follows_its_weight(self):
+        layer, x = self.layer(), torch.ones(2)
+        with torch.no_grad():
+            assert torch.equal(layer(x), self.expected(layer, x))
+            layer.weight.add_(1.0)
+            assert torch.equal(layer(x), self.expected(layer, x))
+            layer.weight.data = layer.weight.data * 2
+            assert torch.equal(layer(x), self.expected(layer, x))
+            layer.load_state_dict({"weight": torch.ones(2, 2), "bias": torch.zeros(2)})
+            assert layer(x).tolist() == [1.0, 2.0]
+        assert layer.double()(x.double()).tolist() == [1.0, 2.0]
+
+    def test_a_training_step_is_seen_in_between(self):
+        layer, x = self.layer(), torch.ones(3, 2)
+        step = TrainingStep(layer, lambda module, batch: module(batch).square().mean())
+        with torch.no_grad():
+            layer(x)
+        step(x, 0.1)
+        with torch.no_grad():
+            assert torch.equal(layer(x), self.expected(layer, x))
+
+    def test_the_weight_has_gradients_where_they_are_wanted(self):
+        layer = self.layer().eval()
+        layer(torch.ones(2)).sum().backward()
+        assert layer.weight.grad.tolist() == [[1.0, 0.0], [1.0, 1.0]]
+
+    def test_it_is_kept_where_none_are(self):
+        layer = self.layer().requires_grad_(False)
+        layer(torch.ones(2))
+        kept = layer._folded
+        layer(torch.zeros(2))
+        assert kept is not None
+        assert layer._folded is kept
+
+    def test_another_weight_may_stand_in(self):
+        layer = self.layer()
+        swapped = torch.func.functional_call(layer, {"weight": torch.ones(2, 2)}, (torch.ones(2),))
+        assert torch.equal(swapped, torch.tensor([1.0, 2.0]) + layer.bias)
+
+    def test_for_good(self):
+        layer, x = self.layer(), torch.ones(2)
+        before = layer(x)
+        layer.fold()
+        assert torch.equal(layer(x), before)
+        assert layer.weight[0, 1] == 0
+
+
+class TestStepwise:
+    @pytest.mark.parametrize("residual", [False, True])
+    @pytest.mark.parametrize("context_features", [0, 2])
+    @pytest.mark.parametrize("hidden", [(), (3, 3), (16, 16, 16)])
+    @pytest.mark.parametrize("reverse", [False, True])
+    @pytest.mark.parametrize("grad", [False, True])
+    def test_it_gives_what_a_whole_pass_gives(self, residual, context_features, hidden, reverse, grad):
+        net = MaskedMLP(
+            5, 2, hidden=hidden, context_features=context_features, reverse=reverse, residual=residual, zero=False
+        ).double()
+        x = draw(4, 5, seed=1)
+        context = draw(4, context_features, seed=2) if context_features else None
+        with torch.set_grad_enabled(grad):
+            run, outputs = Stepwise(net, context, points=4), {}
+            for feature in net.order:
+                outputs[feature] = run.conditions()
+                run.advance(x[:, feature])
+        found = torch.stack([outputs[i] for i in range(5)], -1)  # (size, points, features)
+        torch.testing.assert_close(found, net(x, context).unflatten(-1, (2, 5)).movedim(1, 0), rtol=1e-12, atol=1e-12)
+        assert found.requires_grad == grad
+
+    def test_every_unit_is_computed_once(self):
+        """The multiplications of a whole run are about half of those of one pass, whatever the number of features."""
+        net = MaskedMLP(32, 2, hidden=(64, 64), zero=False)
+        with torch.no_grad(), FlopCounterMode(display=False) as counter:
+            net(torch.zeros(10, 32))
+            whole = counter.get_total_flops()
+        with torch.no_grad(), FlopCounterMode(display=False) as counter:
+            run = Stepwise(net, None, points=10)
+            for _ in range(32):
+                run.conditions()
+                run.advance(torch.zeros(10))
+        assert 0.3 * whole < counter.get_total_flops() < 0.7 * whole

@@ -81,7 +81,7 @@ class Autoregressive(AbstractBijection):
         context = context if self.context_features else None
         z = broadcast_batch(z, context)
         batch, points = z.shape[:-1], z.shape[:-1].numel()
-        columns = z.reshape(points, self.features).unbind(-1)
+        columns = z.reshape(points, self.features).T.contiguous().unbind()
         contexts = None if context is None else context.expand(*batch, -1).reshape(points, -1)
         run = Stepwise(self.net, contexts, points=points)
         values, log_slopes = list(columns), []

@@ -16,6 +16,8 @@ __all__ = ["MaskedLinear", "MaskedMLP"]
 class MaskedLinear(nn.Module):
     """A linear layer some of whose weights are held at zero.
 
+    Where no gradient is wanted, the product of weight and mask is computed once and kept until the weight changes.
+
     Args:
         mask: True where a weight may differ from zero, shape (outputs, inputs).
         zero: Start all weights and biases at zero.
@@ -36,17 +38,40 @@ class MaskedLinear(nn.Module):
         layer = make_linear(mask.shape[1], mask.shape[0], generator=generator, zero=zero)
         self.weight, self.bias = layer.weight, layer.bias
         self.register_buffer("mask", mask, persistent=False)
+        self._folded: tuple[tuple[int, int], Tensor] | None = None
+        self._fixed = False
 
     def forward(
         self, x: Float[Tensor, "*batch inputs"], context: Float[Tensor, "*rows c"] | None = None
     ) -> Float[Tensor, "*out outputs"]:
         """Apply the layer to ``x`` and ``context`` side by side."""
-        return apply_linear(x, context, weight=self.weight * self.mask, bias=self.bias)
+        return apply_linear(x, context, weight=self._masked(), bias=self.bias)
+
+    def fold(self) -> None:
+        """Set the weights that are held at zero to zero, for good: no mask is needed any more, nor training wanted."""
+        self.weight = nn.Parameter(self.weight.detach() * self.mask, requires_grad=False)
+        self._fixed = True
 
     def extra_repr(self) -> str:
         """Name the sizes and the share of weights that are free."""
         outputs, inputs = self.mask.shape
         return f"inputs={inputs}, outputs={outputs}, free={self.mask.float().mean().item():.2f}"
+
+    def _masked(self) -> Tensor:
+        """The weight with zeros where the mask holds them; kept where that is safe."""
+        if self._fixed:
+            return self.weight
+        if torch.compiler.is_compiling() or not self._is_plain():
+            return self.weight * self.mask
+        key = self.weight.data_ptr(), self.weight._version
+        if self._folded is None or self._folded[0] != key:
+            self._folded = key, self.weight.detach() * self.mask
+        return self._folded[1]
+
+    def _is_plain(self) -> bool:
+        """Whether the weight is the module's own, and a constant for now."""
+        wanted = torch.is_grad_enabled() and self.weight.requires_grad
+        return isinstance(self.weight, nn.Parameter) and not wanted and not self.weight.is_inference()
 
 
 class MaskedMLP(nn.Module):

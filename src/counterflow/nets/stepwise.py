@@ -74,7 +74,7 @@ class Stepwise:
         known = self._known[layer]
         bias = self._biases[layer][rows]
         if not known.count:
-            return bias.expand(-1, self._points)
+            return bias.expand(-1, self._points).contiguous()
         return torch.addmm(bias, self._weights[layer][rows, : known.count], known.rows())
 
 

@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.graph import increment_version
 from torch.utils._pytree import tree_flatten
 
 from counterflow.core.errors import ShapeError
@@ -94,16 +95,9 @@ class TrainingStep:
         Raises:
             ShapeError: The loss is not a scalar.
         """
-        if self._whole is None or not self._fits(batch):
-            return self._piecewise(batch, learning_rate)
-        if not self._may_fail:
-            return self._at_once(self._whole, batch, learning_rate)
-        self._may_fail = False
-        try:
-            return self._at_once(self._whole, batch, learning_rate)
-        except Exception:  # whatever the compiler lacks; an error of the user's own comes again without it
-            self._whole = None
-            return self._piecewise(batch, learning_rate)
+        value = self._step(batch, learning_rate)
+        increment_version(self.weights.layout.parameters)  # they moved with the vector: what was made of them is stale
+        return value
 
     def consider_compiling(self, seconds_left: float) -> None:
         """Decide once, from the time that the rest of the run would take, whether to compile from now on."""
@@ -115,6 +109,18 @@ class TrainingStep:
     def close(self) -> None:
         """Give every parameter of the module its own memory again."""
         self.weights.release()
+
+    def _step(self, batch: Any, learning_rate: float) -> Tensor:
+        if self._whole is None or not self._fits(batch):
+            return self._piecewise(batch, learning_rate)
+        if not self._may_fail:
+            return self._at_once(self._whole, batch, learning_rate)
+        self._may_fail = False
+        try:
+            return self._at_once(self._whole, batch, learning_rate)
+        except Exception:  # whatever the compiler lacks; an error of the user's own comes again without it
+            self._whole = None
+            return self._piecewise(batch, learning_rate)
 
     def _compile(self) -> None:
         """Let the compiler do its work when the next step is taken."""
