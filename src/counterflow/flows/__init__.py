@@ -16,6 +16,7 @@ from counterflow.flows._residual import residual
 from counterflow.flows._spline import spline_autoregressive, spline_coupling
 from counterflow.flows._transformer import transformer_autoregressive
 from counterflow.flows.bases import with_base
+from counterflow.flows._transformer import transformer_autoregressive
 from counterflow.flows.facade import FlowDistribution
 from counterflow.flows.flow import Flow
 from counterflow.flows.recipe import RECIPES, from_config, load
