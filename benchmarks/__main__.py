@@ -2,21 +2,28 @@
 
 python -m benchmarks             everything, then the page
 python -m benchmarks engine      training steps, log-densities and samples against peers
+python -m benchmarks growth      how times grow with the number of features and of layers
+python -m benchmarks memory      what 50 layers need in training, and what 5 need
+python -m benchmarks continuous  flows that are differential equations
 python -m benchmarks tables      encoding, decoding and explaining tables
 python -m benchmarks table       the page docs/explanation/speed.md from the newest figures
 """
 
 import argparse
-import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import torch
 
+from benchmarks import growth
 from benchmarks.cases import FAMILIES, OPERATIONS, SIZES, check_known
-from benchmarks.engine import run_engine
-from benchmarks.libraries import MODULES, find_libraries
-from benchmarks.machine import describe_machine
+from benchmarks.engine import ENTRANTS, run_engine
+from benchmarks.libraries import CONTESTANTS
+from benchmarks.machine import cores, describe_machine
 from benchmarks.page import PAGE, write_page
 from benchmarks.results_folder import RESULTS, write_result
 from benchmarks.tables import run_tables
@@ -24,47 +31,93 @@ from benchmarks.timing import Plan
 
 __all__ = ["main"]
 
+Options = argparse.Namespace
+
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Do what the command line asks for."""
     options = _parser().parse_args(arguments)
     check_known(options.sizes, list(SIZES), "--sizes")
-    if options.threads:
-        torch.set_num_threads(options.threads)
-    warnings.filterwarnings("ignore", "Inputs to the softmax are not scaled down")  # peers, of a net that is not theirs
-    plan = Plan(seconds=options.seconds)
-    if options.what in ("all", "engine"):
-        _engine(options, plan)
-    if options.what in ("all", "tables"):
-        machine = describe_machine()
-        print(write_result("tables", run_tables(plan=plan), machine=machine, folder=options.results))
+    check_known(options.contestants, list(CONTESTANTS), "--contestants")
+    torch.set_num_threads(options.threads)
+    for what, run in PARTS.items():
+        if options.what in ("all", what):
+            _measure(what, run, options)
     if options.what in ("all", "table"):
         print(write_page(options.page, options.results))
 
 
-def _engine(options: argparse.Namespace, plan: Plan) -> None:
-    machine = describe_machine()
-    figures = run_engine(
+def _measure(what: str, run: Callable[[Options], dict[str, Any] | None], options: Options) -> None:
+    machine = describe_machine(threads=options.threads)
+    figures = run(options)
+    if figures is not None:
+        print(write_result(what, figures, machine=machine, folder=options.results))
+
+
+def _engine(options: Options) -> dict[str, Any]:
+    return run_engine(
         sizes={label: SIZES[label] for label in options.sizes},
         families=options.families,
         operations=options.operations,
-        libraries=find_libraries(tuple(options.libraries)),
-        plan=plan,
+        contestants=options.contestants,
+        full=options.full,
+        threads=options.threads,
+        plan=_plan(options),
     )
-    print(write_result("engine", figures, machine=machine, folder=options.results))
+
+
+def _growth(options: Options) -> dict[str, Any]:
+    return growth.run_sweeps([growth.FEATURES, growth.DEPTHS], threads=options.threads, plan=_brief(options))
+
+
+def _memory(options: Options) -> dict[str, Any]:
+    return growth.run_sweeps([growth.MEMORY], threads=options.threads, plan=replace(_brief(options), rounds=3))
+
+
+def _continuous(options: Options) -> dict[str, Any] | None:
+    if find_spec("benchmarks.continuous") is None:
+        print("continuous: nothing to measure in this version")
+        return None
+    return import_module("benchmarks.continuous").run_continuous(plan=_plan(options), tell=print)
+
+
+def _tables(options: Options) -> dict[str, Any]:
+    return run_tables(plan=_plan(options))
+
+
+PARTS: dict[str, Callable[[Options], dict[str, Any] | None]] = {
+    "engine": _engine,
+    "growth": _growth,
+    "memory": _memory,
+    "continuous": _continuous,
+    "tables": _tables,
+}
+
+
+def _plan(options: Options) -> Plan:
+    return Plan(seconds=options.seconds, rounds=options.rounds, patience=options.patience)
+
+
+def _brief(options: Options) -> Plan:
+    """Shorter bursts and fewer rounds than usual, and never more than were asked for."""
+    brief = growth.BRIEF
+    return Plan(min(brief.seconds, options.seconds), min(brief.rounds, options.rounds), patience=brief.patience)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("what", nargs="?", choices=("all", "engine", "tables", "table"), default="all")
+    parser.add_argument("what", nargs="?", choices=("all", *PARTS, "table"), default="all")
     parser.add_argument("--sizes", nargs="+", default=list(SIZES), help="default: %(default)s")
     parser.add_argument("--families", nargs="+", default=list(FAMILIES), help="default: %(default)s")
     parser.add_argument("--operations", nargs="+", default=list(OPERATIONS), help="default: %(default)s")
-    parser.add_argument("--libraries", nargs="+", default=list(MODULES), help="default: those that are installed")
-    parser.add_argument("--seconds", type=float, default=Plan.seconds, help="for the rounds of a comparison")
-    parser.add_argument("--threads", type=int, help="default: torch's own choice")
+    parser.add_argument("--contestants", nargs="+", default=list(ENTRANTS), help="default: %(default)s")
+    parser.add_argument("--full", action="store_true", help="peers that are slow to compile race at all sizes")
+    parser.add_argument("--seconds", type=float, default=Plan.seconds, help="a burst of calls; default: %(default)s")
+    parser.add_argument("--rounds", type=int, default=Plan.rounds, help="bursts of each; default: %(default)s")
+    parser.add_argument("--patience", type=float, default=Plan.patience, help="seconds for a request of the engine")
+    parser.add_argument("--threads", type=int, default=cores(), help="of each contestant; default: all %(default)s")
     parser.add_argument("--results", type=Path, default=RESULTS, help="the folder of the JSON files")
     parser.add_argument("--page", type=Path, default=PAGE, help="the page to write")
     return parser

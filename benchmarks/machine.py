@@ -8,11 +8,10 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import torch
+__all__ = ["cores", "describe_machine", "today"]
 
-__all__ = ["describe_machine", "today"]
-
-PACKAGES = ("counterflow", "torch", "numpy", "scikit-learn", "zuko", "nflows", "normflows")
+PACKAGES = ("counterflow", "torch", "numpy", "scikit-learn")
+"""Contestants tell their own versions."""
 
 
 def today() -> str:
@@ -20,12 +19,16 @@ def today() -> str:
     return datetime.now(UTC).strftime("%Y-%m-%d")
 
 
-def describe_machine() -> dict[str, Any]:
-    """Versions, processor, cores, threads, and how busy the machine was before anything began."""
+def describe_machine(*, threads: int) -> dict[str, Any]:
+    """Versions, processor, cores, threads, and how busy the machine was before anything began.
+
+    Args:
+        threads: How many threads each contestant may use.
+    """
     return {
         "processor": _processor(),
-        "cores": _cores(),
-        "threads": torch.get_num_threads(),
+        "cores": cores(),
+        "threads": threads,
         "load_before": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
@@ -33,7 +36,7 @@ def describe_machine() -> dict[str, Any]:
     }
 
 
-def _cores() -> int:
+def cores() -> int:
     """The cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 

@@ -2,13 +2,13 @@
 
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any, TypeVar
 
 import torch
 
-from benchmarks.timing import USUAL, Plan, Turns, quartiles, take_turns
+from benchmarks.timing import USUAL, Local, Plan, Turns, quartiles, take_turns
 from counterflow import CounterfactualExplainer
 from counterflow.datasets import loan
 from counterflow.models import TableClassifier
@@ -68,14 +68,14 @@ def _coding_rates(settings: TableSettings, plan: Plan) -> dict[str, Any]:
     encoding, tensor = FlowEncoding.fit(data.schema, numbers), torch.from_numpy(numbers)
     generator = torch.Generator().manual_seed(0)
     points, _ = encoding.dequantize(tensor, generator)
-    calls: Mapping[str, Callable[[], object]] = {
-        "frame to numbers": lambda: codec.to_numbers(frame),
-        "numbers to points": lambda: encoding.dequantize(tensor, generator),
-        "points to numbers": lambda: encoding.decode(points),
-        "numbers to frame": lambda: codec.to_frame(numbers, like=frame),
+    racers = {
+        "frame to numbers": Local(lambda: codec.to_numbers(frame)),
+        "numbers to points": Local(lambda: encoding.dequantize(tensor, generator)),
+        "points to numbers": Local(lambda: encoding.decode(points)),
+        "numbers to frame": Local(lambda: codec.to_frame(numbers, like=frame)),
     }
-    turns = take_turns(calls, plan)
-    return {name: _rate(turns, name, settings.encoded) for name in calls}
+    turns = take_turns(racers, plan)
+    return {name: _rate(turns, name, settings.encoded) for name in racers}
 
 
 def _rate(turns: Turns, name: str, rows: int) -> dict[str, Any]:

@@ -3,14 +3,56 @@
 import gc
 import statistics
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Protocol
 
-__all__ = ["FEW", "USUAL", "Plan", "Times", "Turns", "quartiles", "take_turns"]
+__all__ = ["FEW", "USUAL", "Failure", "Local", "Plan", "Racer", "Times", "Turns", "quartiles", "take_turns"]
 
-FEW = 10
+FEW = 5
 """Medians of fewer rounds than this are marked wherever they are shown."""
+
+
+class Failure(RuntimeError):
+    """A contestant could not do what it was asked; the message is what results say of it.
+
+    Args:
+        message: Why.
+        gone: Whether what it had built is lost.
+    """
+
+    def __init__(self, message: str, *, gone: bool = False) -> None:
+        super().__init__(message)
+        self.gone = gone
+
+
+class Racer(Protocol):
+    """Something that can be called often, and times itself."""
+
+    def burst(self, calls: int) -> Sequence[float]:
+        """Call it so often without a pause, and give the seconds of each call.
+
+        Raises:
+            Failure: It could not.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Local:
+    """A racer in this process."""
+
+    call: Callable[[], object]
+
+    def burst(self, calls: int) -> list[float]:
+        """Time so many calls."""
+        seconds = []
+        for _ in range(calls):
+            began = time.perf_counter()
+            self.call()
+            seconds.append(time.perf_counter() - began)
+        return seconds
 
 
 @dataclass(frozen=True)
@@ -18,33 +60,49 @@ class Plan:
     """How long a comparison may take.
 
     Args:
-        seconds: For all rounds of a comparison together; slow ones take longer, for the sake of ``least``.
-        least: So many rounds at least, unless one round alone takes ``endless`` seconds: then two.
-        most: So many rounds at most.
-        endless: What is too long to be repeated often.
+        seconds: How long a burst lasts: as many calls as fit, and one at least.
+        rounds: How many bursts of each racer.
+        least: How many of one whose single call takes more than ``slow`` seconds.
+        slow: See ``least``.
+        endless: One whose single call takes more seconds than this is timed once.
+        patience: How many seconds a request may take before it is given up.
     """
 
-    seconds: float = 4.0
-    least: int = 5
-    most: int = 200
+    seconds: float = 0.1
+    rounds: int = 9
+    least: int = 3
+    slow: float = 1.0
     endless: float = 15.0
+    patience: float = 180.0
 
-    def rounds(self, pace: float) -> int:
-        """How many rounds, if one takes ``pace`` seconds."""
-        least = 2 if pace > self.endless else self.least
-        return int(min(max(self.seconds / pace, least), self.most))
+    def calls(self, pace: float) -> int:
+        """How many calls are a burst, if one takes ``pace`` seconds."""
+        return max(1, min(int(self.seconds / max(pace, 1e-9)), 500))
+
+    def turns(self, pace: float) -> int:
+        """How many bursts, if a call takes ``pace`` seconds."""
+        if pace > self.endless:
+            return 1
+        return min(self.least, self.rounds) if pace > self.slow else self.rounds
 
 
 USUAL = Plan()
-"""Five rounds at least, and about four seconds."""
+"""Nine rounds of bursts of a tenth of a second."""
 
 
 @dataclass(frozen=True)
 class Times:
-    """The seconds of one contestant: the very first call, and one call in each round."""
+    """The seconds of one racer: the very first call, and the median of the burst in each round.
+
+    Args:
+        first: The first call, which compiles what is compiled.
+        rounds: One number for each round.
+        calls: How many calls were a burst.
+    """
 
     first: float
     rounds: tuple[float, ...]
+    calls: int = 1
 
     @property
     def median(self) -> float:
@@ -54,63 +112,84 @@ class Times:
 
 @dataclass(frozen=True)
 class Turns:
-    """The times of all contestants, round by round."""
+    """The times of all racers, round by round, and why some have none."""
 
     times: Mapping[str, Times]
+    failures: Mapping[str, Failure] = field(default_factory=dict)
 
     @property
     def rounds(self) -> int:
-        """How many rounds there were."""
+        """How many rounds all had."""
         return min(len(times.rounds) for times in self.times.values())
 
-    def ratio(self, over: str, under: str) -> float:
-        """The ratio of two contestants' medians."""
-        return self.times[over].median / self.times[under].median
 
-    def round_ratios(self, over: str, under: str) -> list[float]:
-        """The ratio of two contestants in each round."""
-        pairs = zip(self.times[over].rounds, self.times[under].rounds, strict=True)
-        return [a / b for a, b in pairs]
+@dataclass
+class _Entry:
+    racer: Racer
+    first: float
+    calls: int
+    turns: int
+    rounds: list[float] = field(default_factory=list)
 
 
-def take_turns(calls: Mapping[str, Callable[[], object]], plan: Plan = USUAL) -> Turns:
-    """Time every call once in every round, another one going first each time.
+def take_turns(racers: Mapping[str, Racer], plan: Plan = USUAL) -> Turns:
+    """Time a burst of every racer in every round, another one going first each time.
 
-    The first call of each is kept aside; where there is time a second one warms it up. Garbage is collected between
-    comparisons and not within.
+    The first call of each is kept apart, two more warm it up. Slow racers leave after a few rounds; those that fail
+    leave at once. Garbage is collected before and not within.
 
     Args:
-        calls: What to time, by name.
+        racers: Who races, by name.
         plan: How many rounds.
 
     Returns:
-        The times.
+        The times, in the order of the racers.
     """
-    names = list(calls)
+    failures: dict[str, Failure] = {}
+    entries: dict[str, _Entry] = {}
     with _no_collection():
-        first = {name: _seconds(calls[name]) for name in names}
-        if sum(first.values()) < plan.seconds:
-            pace = sum(_seconds(calls[name]) for name in names)
-        else:
-            pace = sum(first.values())
-        times: dict[str, list[float]] = {name: [] for name in names}
-        for turn in range(plan.rounds(pace)):
-            start = turn % len(names)
-            for name in names[start:] + names[:start]:
-                times[name].append(_seconds(calls[name]))
-    return Turns({name: Times(first[name], tuple(times[name])) for name in names})
+        for name, racer in racers.items():
+            with _noting(name, failures):
+                entries[name] = _enter(racer, plan)
+        for turn in range(plan.rounds):
+            for name in _rotated(list(entries), turn):
+                entry = entries[name]
+                if turn < entry.turns and name not in failures:
+                    with _noting(name, failures):
+                        entry.rounds.append(statistics.median(entry.racer.burst(entry.calls)))
+    done = {name: entry for name, entry in entries.items() if name not in failures}
+    return Turns({name: Times(e.first, tuple(e.rounds), e.calls) for name, e in done.items()}, failures)
 
 
-def quartiles(values: tuple[float, ...] | list[float]) -> tuple[float, float]:
-    """The first and the third quartile."""
-    low, _, high = statistics.quantiles(values, n=4, method="inclusive")
+def quartiles(values: Iterable[float]) -> tuple[float, float]:
+    """The first and the third quartile; of a single value, that value twice."""
+    known = list(values)
+    if len(known) == 1:
+        return known[0], known[0]
+    low, _, high = statistics.quantiles(known, n=4, method="inclusive")
     return low, high
 
 
-def _seconds(call: Callable[[], object]) -> float:
-    began = time.perf_counter()
-    call()
-    return time.perf_counter() - began
+def _enter(racer: Racer, plan: Plan) -> _Entry:
+    """The first call, and how long later ones take."""
+    first = racer.burst(1)[0]
+    pace = racer.burst(1)[0]
+    if pace < plan.slow:
+        pace = min(pace, racer.burst(1)[0])
+    return _Entry(racer, first, plan.calls(pace), plan.turns(pace))
+
+
+def _rotated(names: list[str], turn: int) -> list[str]:
+    start = turn % len(names) if names else 0
+    return names[start:] + names[:start]
+
+
+@contextmanager
+def _noting(name: str, failures: dict[str, Failure]) -> Iterator[None]:
+    try:
+        yield
+    except Failure as failure:
+        failures[name] = failure
 
 
 @contextmanager

@@ -17,20 +17,21 @@ from nflows.transforms import (
 )
 
 from benchmarks.cases import BINS, BOUND, Size
-from benchmarks.libraries.model import Conditioner, Library, TorchModel
+from benchmarks.libraries.library import Library
+from benchmarks.libraries.on_torch import WAYS, Conditioner, TorchFlow, load_compiler
 
 __all__ = ["LIBRARY"]
 
 SPLINE = {"num_bins": BINS, "tails": "linear", "tail_bound": BOUND}
 
 
-def _couplings(size: Size, make: Callable[..., Transform]) -> TorchModel:
+def _couplings(size: Size, make: Callable[..., Transform]) -> TorchFlow:
     first = torch.arange(size.features) < size.features // 2
     net = partial(Conditioner, hidden=size.hidden)
     return _model(size, [make((first if i % 2 else ~first).int(), net) for i in range(size.layers)])
 
 
-def _autoregressive(size: Size, make: Callable[..., Transform]) -> TorchModel:
+def _autoregressive(size: Size, make: Callable[..., Transform]) -> TorchFlow:
     settings = {"num_blocks": 1, "use_residual_blocks": False}
     stack: list[Transform] = []
     for i in range(size.layers):
@@ -39,9 +40,9 @@ def _autoregressive(size: Size, make: Callable[..., Transform]) -> TorchModel:
     return _model(size, stack)
 
 
-def _model(size: Size, stack: list[Transform]) -> TorchModel:
+def _model(size: Size, stack: list[Transform]) -> TorchFlow:
     flow = Flow(CompositeTransform(stack), StandardNormal([size.features]))
-    return TorchModel(flow, flow.log_prob, flow.sample)
+    return TorchFlow(flow, flow.log_prob, flow.sample)
 
 
 LIBRARY = Library(
@@ -54,5 +55,11 @@ LIBRARY = Library(
             size, partial(MaskedPiecewiseRationalQuadraticAutoregressiveTransform, **SPLINE)
         ),
     },
-    note="eager",
+    ways=WAYS,
+    notes={
+        "eager": "as it comes",
+        "compiled": "affine flows alone: torch.compile breaks the graph at the boolean masks of a spline, whose steps "
+        "it makes no faster",
+    },
+    prepare=load_compiler,
 )

@@ -9,7 +9,8 @@ from normflows.flows.neural_spline.autoregressive import MaskedPiecewiseRational
 from normflows.flows.neural_spline.coupling import PiecewiseRationalQuadraticCoupling
 
 from benchmarks.cases import BINS, BOUND, Size
-from benchmarks.libraries.model import Conditioner, Library, TorchModel
+from benchmarks.libraries.library import Library
+from benchmarks.libraries.on_torch import WAYS, Conditioner, TorchFlow, load_compiler
 
 __all__ = ["LIBRARY"]
 
@@ -17,7 +18,7 @@ SPLINE = {"num_bins": BINS, "tails": "linear", "tail_bound": BOUND}
 MADE = {"num_blocks": 1, "use_residual_blocks": False}
 
 
-def _affine_couplings(size: Size) -> TorchModel:
+def _affine_couplings(size: Size) -> TorchFlow:
     half, hidden = size.features // 2, size.hidden
     modes = ["channel_inv" if i % 2 else "channel" for i in range(size.layers)]
     nets = [nf.nets.MLP([half, hidden, hidden, 2 * half]) for _ in modes]
@@ -26,7 +27,7 @@ def _affine_couplings(size: Size) -> TorchModel:
     )
 
 
-def _spline_couplings(size: Size) -> TorchModel:
+def _spline_couplings(size: Size) -> TorchFlow:
     first = torch.arange(size.features) < size.features // 2
     net = partial(Conditioner, hidden=size.hidden)
     masks = [(first if i % 2 else ~first).int() for i in range(size.layers)]
@@ -35,12 +36,12 @@ def _spline_couplings(size: Size) -> TorchModel:
     )
 
 
-def _affine_autoregressive(size: Size) -> TorchModel:
+def _affine_autoregressive(size: Size) -> TorchFlow:
     make = partial(nf.flows.MaskedAffineAutoregressive, size.features, size.hidden, **MADE)
     return _model(size, _permuted(size, make))
 
 
-def _spline_autoregressive(size: Size) -> TorchModel:
+def _spline_autoregressive(size: Size) -> TorchFlow:
     make = partial(MaskedPiecewiseRationalQuadraticAutoregressive, size.features, size.hidden, **MADE, **SPLINE)
     return _model(size, _permuted(size, make))
 
@@ -54,9 +55,9 @@ def _permuted(size: Size, make: Callable[[], nf.flows.Flow]) -> list[nf.flows.Fl
     return stack
 
 
-def _model(size: Size, stack: list[nf.flows.Flow]) -> TorchModel:
+def _model(size: Size, stack: list[nf.flows.Flow]) -> TorchFlow:
     flow = nf.NormalizingFlow(nf.distributions.DiagGaussian(size.features, trainable=False), stack)
-    return TorchModel(flow, flow.log_prob, lambda count: flow.sample(count)[0])
+    return TorchFlow(flow, flow.log_prob, lambda count: flow.sample(count)[0])
 
 
 LIBRARY = Library(
@@ -67,5 +68,11 @@ LIBRARY = Library(
         "NSF-C": _spline_couplings,
         "NSF-AR": _spline_autoregressive,
     },
-    note="eager; autoregressive maps and splines are reversed, so that densities take one pass",
+    ways=WAYS,
+    notes={
+        "eager": "autoregressive maps and splines are reversed, so that densities take one pass",
+        "compiled": "affine flows alone: torch.compile breaks the graph at the boolean masks of a spline, whose steps "
+        "it makes no faster",
+    },
+    prepare=load_compiler,
 )

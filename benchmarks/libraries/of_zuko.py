@@ -5,7 +5,8 @@ import zuko
 from zuko.transforms import MonotonicRQSTransform
 
 from benchmarks.cases import BINS, Size
-from benchmarks.libraries.model import Library, TorchModel
+from benchmarks.libraries.library import Library
+from benchmarks.libraries.on_torch import WAYS, TorchFlow, load_compiler
 
 __all__ = ["LIBRARY"]
 
@@ -14,15 +15,15 @@ def _hidden(size: Size) -> tuple[int, int]:
     return size.hidden, size.hidden
 
 
-def _realnvp(size: Size) -> TorchModel:
+def _realnvp(size: Size) -> TorchFlow:
     return _model(zuko.flows.RealNVP(size.features, transforms=size.layers, hidden_features=_hidden(size)))
 
 
-def _maf(size: Size) -> TorchModel:
+def _maf(size: Size) -> TorchFlow:
     return _model(zuko.flows.MAF(size.features, transforms=size.layers, hidden_features=_hidden(size)))
 
 
-def _spline_coupling(size: Size) -> TorchModel:
+def _spline_coupling(size: Size) -> TorchFlow:
     flow = zuko.flows.NICE(
         size.features,
         transforms=size.layers,
@@ -33,18 +34,23 @@ def _spline_coupling(size: Size) -> TorchModel:
     return _model(flow)
 
 
-def _spline_autoregressive(size: Size) -> TorchModel:
+def _spline_autoregressive(size: Size) -> TorchFlow:
     flow = zuko.flows.NSF(size.features, bins=BINS, transforms=size.layers, hidden_features=_hidden(size))
     return _model(flow)
 
 
-def _model(flow: zuko.lazy.Flow) -> TorchModel:
+def _model(flow: zuko.lazy.Flow) -> TorchFlow:
     density = flow()  # looks its parameters up in the flow whenever it is called, so one serves for all steps
-    return TorchModel(flow, density.log_prob, lambda count: density.sample(torch.Size([count])))
+    return TorchFlow(flow, density.log_prob, lambda count: density.sample(torch.Size([count])))
 
 
 LIBRARY = Library(
     "zuko",
     {"RealNVP": _realnvp, "MAF": _maf, "NSF-C": _spline_coupling, "NSF-AR": _spline_autoregressive},
-    note="eager; the distribution is built once and serves for all steps",
+    ways=WAYS,
+    notes={
+        "eager": "the distribution is built once and serves for all steps",
+        "compiled": "log_prob and sample of that distribution through torch.compile, without a graph break",
+    },
+    prepare=load_compiler,
 )

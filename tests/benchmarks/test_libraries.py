@@ -1,17 +1,26 @@
-"""Peers are asked the same as we are: the same architecture, and densities and samples of the same shapes."""
+"""Peers are asked the same as we are: the same architecture, and densities and samples of the same shapes.
+
+What runs eagerly on PyTorch is tested in this process; flowjax and what is compiled, in the workers that run them.
+"""
 
 import math
+from importlib.util import find_spec
 
+import numpy as np
 import pytest
 import torch
+from scipy.stats import multivariate_normal
 
-from benchmarks.cases import BINS, FAMILIES, SIZES, Size, make_rows
-from benchmarks.engine import check_model
-from benchmarks.libraries import MODULES, OURS, find_libraries
-from benchmarks.libraries.model import TorchModel
+from benchmarks.cases import BINS, FAMILIES, OPERATIONS, SIZES, Size, make_rows
+from benchmarks.host import Worker
+from benchmarks.libraries import CONTESTANTS, OURS, load_library, unable
+from benchmarks.libraries.library import check_model
+from benchmarks.libraries.on_torch import EagerModel, TorchFlow
+from benchmarks.timing import Failure
 
-SMALL = Size(features=4, hidden=16, layers=2, batch=50)
-LIBRARIES = find_libraries()
+SMALL = Size(features=4, hidden=16, layers=3, batch=50)
+EAGER = [name for name, contestant in CONTESTANTS.items() if contestant.way == "eager"]
+OTHERS = [name for name, contestant in CONTESTANTS.items() if contestant.way != "eager"]
 
 pytestmark = pytest.mark.filterwarnings("ignore:Inputs to the softmax are not scaled down")
 
@@ -24,6 +33,20 @@ def parameters_by_hand(family: str, size: Size) -> int:
     return size.layers * sum((a + 1) * b for a, b in zip(widths[:-1], widths[1:], strict=True))
 
 
+def check_density(samples, log_prob):
+    """With p the density and q a Gaussian like the samples, the mean of q/p over samples of p is 1."""
+    samples = np.asarray(samples, float)
+    q = multivariate_normal(samples.mean(0), np.cov(samples.T) / 4)
+    weights = np.exp(q.logpdf(samples) - np.asarray(log_prob, float))
+    spread = weights.std() / math.sqrt(len(weights))
+    assert spread < 0.1
+    assert weights.mean() == pytest.approx(1.0, abs=5 * spread)
+
+
+def takes_part(name: str, family: str) -> bool:
+    return unable(CONTESTANTS[name], family, "log_prob") is None
+
+
 @pytest.fixture(autouse=True)
 def _same_draws():
     """Peers draw weights and samples from torch's own generator."""
@@ -32,63 +55,95 @@ def _same_draws():
         yield
 
 
-@pytest.mark.parametrize("family", FAMILIES)
-@pytest.mark.parametrize("name", MODULES)
-class TestEachLibrary:
+@pytest.mark.parametrize(("name", "family"), [(n, f) for n in EAGER for f in FAMILIES if takes_part(n, f)])
+class TestEachOnTorch:
     @pytest.fixture
     def model(self, name, family):
-        if name not in LIBRARIES:
-            pytest.skip(f"{name} is not installed")
-        return LIBRARIES[name].builders[family](SMALL)
+        if find_spec(name) is None:
+            pytest.skip(f"{name} is not installed: `make bench` installs it")
+        return load_library(CONTESTANTS[name]).build(family, SMALL, way="eager")
 
     def test_the_architecture_is_that_of_all(self, model, family):
         assert model.parameters == parameters_by_hand(family, SMALL)
 
     def test_densities_and_samples_are_finite(self, model):
-        check_model(model, make_rows(SMALL))
+        check_model(model, model.take(make_rows(SMALL)))
 
-    def test_steps_make_the_rows_likelier(self, model):
-        x = make_rows(SMALL)
+    def test_steps_make_the_rows_likelier_and_the_density_is_that_of_the_samples(self, model):
+        x = model.take(make_rows(SMALL))
         before = model.log_prob(x).mean()
         for _ in range(30):
             model.train_step(x)
         assert model.log_prob(x).mean() > before + 0.05
-
-    def test_the_density_is_that_of_the_samples(self, model):
-        """With p the density and q a Gaussian like the samples, the mean of q/p over samples of p is 1."""
-        x = make_rows(SMALL)
-        for _ in range(30):
-            model.train_step(x)
         samples = model.sample(4_000)
-        assert samples.dtype == torch.float32
-        q = torch.distributions.MultivariateNormal(samples.mean(0), samples.T.cov() / 4)
-        weights = (q.log_prob(samples) - model.log_prob(samples)).exp()
-        spread = weights.std().item() / math.sqrt(len(weights))
-        assert spread < 0.1
-        assert weights.mean().item() == pytest.approx(1.0, abs=5 * spread)
+        check_density(samples, model.log_prob(samples))
 
 
-def test_our_library_is_always_there():
-    assert list(find_libraries(("zuko",)))[0] == OURS
-    assert list(find_libraries(())) == [OURS]
+@pytest.mark.parametrize("name", OTHERS)
+class TestEachInAProcess:
+    """torch.compile is left out, as it takes long: that its results are finite each run of the benchmarks checks."""
+
+    @pytest.fixture
+    def worker(self, name, tmp_path, monkeypatch):
+        monkeypatch.setenv("TORCHDYNAMO_DISABLE", "1")
+        (tmp_path / "compiler").mkdir()  # as if the compiler had been made ready
+        try:
+            with Worker(CONTESTANTS[name], threads=1, shared=tmp_path) as worker:
+                yield worker
+        except Failure as failure:
+            if "is not here" in str(failure) or "is not installed" in str(failure):
+                pytest.skip(f"{name} {failure}")
+            raise
+
+    def test_the_architecture_is_that_of_all_and_the_density_that_of_the_samples(self, worker, name):
+        for family in [family for family in FAMILIES if takes_part(name, family)]:
+            assert build(worker, family) == parameters_by_hand(family, SMALL)
+            if name != "flowjax" or family in ("MAF", "NSF-C"):  # flowjax compiles for seconds
+                samples = worker.ask("draw", count=3_000)["samples"]
+                check_density(samples, worker.ask("density", rows=samples)["log_prob"])
+            worker.ask("close")
+        self.steps_make_the_rows_likelier(worker)
+
+    def steps_make_the_rows_likelier(self, worker):
+        build(worker, "RealNVP")
+        rows = make_rows(SMALL).tolist()
+        before = np.mean(worker.ask("density", rows=rows)["log_prob"])
+        worker.ask("burst", operation="train step", calls=30)
+        assert np.mean(worker.ask("density", rows=rows)["log_prob"]) > before + 0.05
+        worker.ask("check")
+
+
+def build(worker: Worker, family: str) -> int:
+    """The number of parameters; skips what this version of the library does not offer yet."""
+    try:
+        return worker.ask("build", family=family, size=vars(SMALL))["parameters"]
+    except Failure as failure:
+        if "this version has no" not in str(failure):
+            raise
+        pytest.skip(f"{worker.contestant.name}: {failure}")
+
+
+def test_contestants_have_names_of_their_own_and_ours_come_first():
+    assert list(CONTESTANTS)[: len(OURS)] == list(OURS)
+    assert len({(contestant.module, contestant.way) for contestant in CONTESTANTS.values()}) == len(CONTESTANTS)
+
+
+def test_who_lacks_a_family_does_not_take_part_in_it():
+    assert unable(CONTESTANTS["FrEIA"], "RealNVP", "sample") is None
+    assert unable(CONTESTANTS["FrEIA"], "MAF", "sample") == "has no MAF"
+    assert [unable(CONTESTANTS["zuko"], family, name) for family in FAMILIES for name in OPERATIONS] == [None] * 12
 
 
 def test_rows_are_standardized_and_the_same_each_time():
     x = make_rows(SIZES["A"])
     assert x.shape == (256, 8)
-    torch.testing.assert_close(x.std(0), torch.ones(8))
-    assert torch.equal(x, make_rows(SIZES["A"]))
-
-
-class Broken(TorchModel):
-    """A model whose densities are not finite."""
-
-    def log_prob(self, x):
-        return torch.full(x.shape[:1], torch.nan)
+    assert x.dtype == np.float32
+    np.testing.assert_allclose(x.std(0), 1.0, rtol=1e-5)
+    np.testing.assert_array_equal(x, make_rows(SIZES["A"]))
 
 
 def test_a_model_that_computes_nonsense_is_refused():
     module = torch.nn.Linear(4, 1)
-    broken = Broken(module, module, lambda count: torch.zeros(count, 4))
+    broken = EagerModel(TorchFlow(module, lambda x: x[:, 0] * torch.nan, lambda count: torch.zeros(count, 4)))
     with pytest.raises(RuntimeError, match="finite numbers"):
-        check_model(broken, make_rows(SMALL))
+        check_model(broken, broken.take(make_rows(SMALL)))

@@ -1,31 +1,38 @@
 """The runner from end to end, with tiny flows and tables; nothing here depends on how fast the machine is."""
 
 import json
-import time
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from benchmarks import __main__ as command
+from benchmarks import growth
 from benchmarks.cases import FAMILIES, OPERATIONS, Size
-from benchmarks.engine import record, run_engine
-from benchmarks.libraries import OURS, find_libraries
+from benchmarks.engine import run_engine
+from benchmarks.libraries import OURS
 from benchmarks.machine import describe_machine
-from benchmarks.page import best_peer, make_page, verdict, write_page
+from benchmarks.page import make_page, write_page
 from benchmarks.results_folder import latest, write_result
 from benchmarks.tables import TableSettings, run_tables
-from benchmarks.timing import Plan, Times, Turns, quartiles, take_turns
+from benchmarks.timing import Plan
 
-QUICK = Plan(seconds=0.0, least=3)
-
-pytestmark = pytest.mark.filterwarnings("ignore:Inputs to the softmax are not scaled down")
+QUICK = Plan(seconds=0.0, rounds=3)
+MACHINE = describe_machine(threads=1)
 
 
 @pytest.fixture(scope="module")
 def engine():
-    libraries = find_libraries((OURS, "zuko"))
-    return run_engine(sizes={"tiny": Size(4, 8, 1, 16)}, libraries=libraries, plan=QUICK, tell=lambda _: None)
+    contestants = (OURS[0], "zuko")
+    return run_engine(sizes={"tiny": Size(4, 8, 1, 16)}, contestants=contestants, plan=QUICK, tell=lambda _: None)
+
+
+@pytest.fixture(scope="module")
+def grown():
+    sweep = growth.Sweep(
+        "layers", "layers", (1, 2, 3), Size(4, 8, 0, 16), ("RealNVP",), ("train step",), (OURS[0],), limit=1e9
+    )
+    return growth.run_sweeps([sweep], plan=QUICK, tell=lambda _: None)
 
 
 class Explainer:
@@ -56,26 +63,48 @@ def test_every_operation_of_every_family_is_measured(engine):
     measured = {(row["family"], row["operation"]) for row in engine["rows"]}
     assert measured == {(family, operation) for family in FAMILIES for operation in OPERATIONS}
     for row in engine["rows"]:
-        assert row["rounds"] == 3
-        assert all(times["median_ms"] > 0 and times["first_ms"] > 0 for times in row["times"].values())
+        assert list(row["times"]) == [OURS[0], "zuko"]
+        assert row["missing"] == {}
+        assert len(set(row["parameters"].values())) == 1
+        for figures in row["times"].values():
+            assert len(figures["rounds_ms"]) == 3
+            assert figures["median_ms"] == sorted(figures["rounds_ms"])[1] > 0
+            assert figures["first_s"] > 0
+            assert figures["peak_mb"] >= figures["rest_mb"] > 0
 
 
-def test_ratios_are_those_of_the_medians(engine):
-    for row in engine["rows"]:
-        for peer, ratio in row["ratios"].items():
-            medians = row["times"][peer]["median_ms"] / row["times"][OURS]["median_ms"]
-            assert ratio["of_medians"] == pytest.approx(medians, abs=0.01 * medians + 0.001)
+def test_contestants_tell_their_versions(engine):
+    assert set(engine["contestants"]) == {OURS[0], "zuko"}
+    assert all(about["version"] for about in engine["contestants"].values())
+    assert engine["contestants"][OURS[0]]["ours"]
+    assert engine["absent"] == {}
 
 
-def test_figures_are_written_read_and_shown(engine, tables, tmp_path):
-    machine = describe_machine()
-    write_result("engine", engine, machine=machine, folder=tmp_path)
-    write_result("tables", tables, machine=machine, folder=tmp_path)
+def test_growth_is_measured_from_small_to_large(grown):
+    rows = grown["sweeps"]["layers"]["rows"]
+    assert [row["size"] for row in rows] == ["1", "2", "3"]
+    assert [row["parameters"][OURS[0]] / rows[0]["parameters"][OURS[0]] for row in rows] == [1, 2, 3]
+
+
+def test_who_was_slow_at_a_small_size_is_left_out_of_larger_ones():
+    row = {"family": "MAF", "operation": "sample", "size": "8", "times": {"a": {"median_ms": 3000.0}}}
+    too_slow = growth._too_slow
+    assert too_slow([row], "a", "MAF", "sample", limit=2.0) == "left out: 3.0 s a call at 8 already"
+    assert too_slow([row], "a", "MAF", "sample", limit=4.0) is None
+    assert too_slow([row], "a", "MAF", "log_prob", limit=2.0) is None
+    assert too_slow([row], "b", "MAF", "sample", limit=2.0) == "left out: see 8"
+
+
+def test_figures_are_written_read_and_shown(engine, grown, tables, tmp_path):
+    for kind, figures in {"engine": engine, "growth": grown, "memory": grown, "tables": tables}.items():
+        write_result(kind, figures, machine=MACHINE, folder=tmp_path)
     assert latest("engine", tmp_path)["rows"] == json.loads(json.dumps(engine["rows"]))
     page = write_page(tmp_path / "speed.md", tmp_path).read_text(encoding="utf-8")
-    assert machine["processor"] in page
+    assert MACHINE["processor"] in page
     for row in engine["rows"]:
-        assert f"| {row['family']} | tiny† | {row['times'][OURS]['median_ms']:.2f} |" in page
+        assert f"| {row['family']} | tiny | {row['times'][OURS[0]]['median_ms']:.2f}† |" in page
+    for row in grown["sweeps"]["layers"]["rows"]:
+        assert f"{row['times'][OURS[0]]['first_s']:.3g}" in page
     assert f"{tables['explaining']['rows_per_second']:,.1f}" in page
 
 
@@ -87,72 +116,23 @@ def test_tables_count_what_was_explained(tables):
 
 
 def test_the_page_says_when_there_is_nothing():
-    assert "Nothing has been measured" in make_page(None, None)
-
-
-def made_row(ours: float, peers: dict[str, float]) -> dict:
-    turns = Turns({name: Times(1.0, (seconds,) * 3) for name, seconds in {OURS: ours, **peers}.items()})
-    return {"family": "MAF", "size": "A", "operation": "sample", **record(turns)}
-
-
-def test_a_loss_is_called_a_loss():
-    lost, won, even = (
-        made_row(2.0, {"a": 3.0, "b": 1.0}),
-        made_row(1.0, {"a": 3.0, "b": 2.0}),
-        made_row(1.0, {"a": 1.1, "b": 1.01}),
-    )
-    assert [verdict(row) for row in (lost, won, even)] == ["slower", "faster", "even"]
-    assert best_peer(lost) == "b"
-    settings = {"bins": 8, "bound": 5.0, "dtype": "float32"}
-    result = {
-        "date": "2000-01-01", "machine": describe_machine(), "settings": settings, "sizes": {}, "libraries": {},
-        "parameters": [{"family": "MAF", "size": "A", "counts": {OURS: 1, "a": 1, "b": 1}}], "rows": [lost, won, even],
-    }  # fmt: skip
-    page = make_page(result, None)
-    assert "faster in 1, even in 1 and slower in 1 of 3. Slower: MAF A sample (0.50)." in page
-
-
-def test_all_take_their_turns_and_each_goes_first():
-    calls = []
-    turns = take_turns({name: lambda name=name: calls.append(name) for name in "abc"}, Plan(seconds=1.0, most=3))
-    assert "".join(calls) == "abc" + "abc" + "abc" + "bca" + "cab"  # first calls, warm-up, three rounds
-    assert turns.rounds == 3
-
-
-@pytest.mark.parametrize(("pace", "rounds"), [(1e-6, 200), (0.1, 40), (2.0, 5), (14.0, 5), (60.0, 2)])
-def test_slow_comparisons_have_few_rounds(pace, rounds):
-    assert Plan(seconds=4.0, least=5, most=200, endless=15.0).rounds(pace) == rounds
-
-
-def test_a_slow_call_is_timed_as_slow():
-    turns = take_turns({OURS: lambda: time.sleep(0.002), "slow": lambda: time.sleep(0.02)}, Plan(seconds=0.0, least=3))
-    assert turns.times["slow"].median >= 0.02
-    assert turns.ratio("slow", OURS) > 1
-    assert len(turns.round_ratios("slow", OURS)) == 3
-    assert quartiles([1.0, 2.0, 3.0]) == (1.5, 2.5)
+    assert "Nothing has been measured" in make_page({})
 
 
 def test_the_command_writes_results_and_page(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(command, "SIZES", {"A": Size(2, 4, 1, 4)})
-    options = [
-        "--families",
-        "RealNVP",
-        "--operations",
-        "log_prob",
-        "--libraries",
-        OURS,
-        "--seconds",
-        "0",
-        "--sizes",
-        "A",
-    ]
-    command.main(["engine", *options, "--results", str(tmp_path)])
+    monkeypatch.setattr(command.torch, "set_num_threads", lambda count: None)
+    options = "--families RealNVP --operations log_prob --seconds 0 --rounds 2 --threads 1 --sizes A --contestants"
+    command.main(["engine", *options.split(), OURS[0], "--results", str(tmp_path)])
     command.main(["table", "--results", str(tmp_path), "--page", str(tmp_path / "speed.md")])
-    assert "No peer is installed here" in (tmp_path / "speed.md").read_text(encoding="utf-8")
+    assert "no peer took part" in (tmp_path / "speed.md").read_text(encoding="utf-8")
     assert "RealNVP A" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(("option", "name"), [("--families", "GLOW"), ("--operations", "dance"), ("--sizes", "Z")])
+@pytest.mark.parametrize(
+    ("option", "name"),
+    [("--families", "GLOW"), ("--operations", "dance"), ("--sizes", "Z"), ("--contestants", "nobody")],
+)
 def test_an_unknown_name_is_refused(option, name):
     with pytest.raises(ValueError, match=name):
-        command.main(["engine", option, name])
+        command.main(["engine", "--threads", "1", option, name])

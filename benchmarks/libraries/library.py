@@ -1,0 +1,85 @@
+"""What every library must be able to do, so that all are asked the same. Nothing here needs torch or jax."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.cases import Size
+
+__all__ = ["Library", "Model", "check_model"]
+
+Array = Any
+"""The library's own kind of array; numpy reads all of them."""
+
+
+class Model(Protocol):
+    """A flow of some library. Each method returns when its work is done, also where a device works by itself."""
+
+    @property
+    def parameters(self) -> int:
+        """How many numbers are trained."""
+        ...
+
+    def take(self, rows: NDArray[np.float32]) -> Array:
+        """Make the library's own array of rows."""
+        ...
+
+    def train_step(self, x: Array) -> object:
+        """Forward, backward, and one step of Adam on the mean negative log-density."""
+        ...
+
+    def log_prob(self, x: Array) -> Array:
+        """Log-densities of rows, without gradients."""
+        ...
+
+    def sample(self, count: int) -> Array:
+        """Draw samples, without gradients."""
+        ...
+
+
+@dataclass(frozen=True)
+class Library:
+    """A library: its name on the package index, how it builds each family, and in which ways a flow is run.
+
+    Args:
+        name: The name of its distribution.
+        builders: For each family a function of a size that builds a fresh flow.
+        ways: For each way of running (``"eager"``, ``"compiled"``, ...) what makes a model of such a flow.
+        notes: For each way what was set so that it runs at its best.
+        prepare: Loads what is loaded once and is no part of a first call, such as a compiler.
+    """
+
+    name: str
+    builders: Mapping[str, Callable[[Size], Any]]
+    ways: Mapping[str, Callable[[Any], Model]]
+    notes: Mapping[str, str]
+    prepare: Callable[[], None] = lambda: None
+
+    @property
+    def version(self) -> str:
+        """The version that is installed."""
+        return version(self.name)
+
+    def build(self, family: str, size: Size, *, way: str) -> Model:
+        """Build a fresh model that runs in one of the ways."""
+        return self.ways[way](self.builders[family](size))
+
+
+def check_model(model: Model, x: Array) -> None:
+    """See that a model computes what the others compute: one finite log-density a row, and finite samples.
+
+    Raises:
+        RuntimeError: It does not, so that its times mean nothing.
+    """
+    rows = np.asarray(x)
+    log_prob, samples = np.asarray(model.log_prob(x)), np.asarray(model.sample(len(rows)))
+    if log_prob.shape != rows.shape[:1] or not np.isfinite(log_prob).all():
+        raise RuntimeError(f"log_prob must be {len(rows)} finite numbers, got shape {log_prob.shape}.")
+    if samples.shape != rows.shape or not np.isfinite(samples).all():
+        raise RuntimeError(f"samples must be {len(rows)} finite rows, got shape {samples.shape}.")
+    if samples.dtype != rows.dtype or log_prob.dtype != rows.dtype:
+        raise RuntimeError(f"all must compute in {rows.dtype}, got {samples.dtype} and {log_prob.dtype}.")
