@@ -41,6 +41,8 @@ class Autoregressive(AbstractBijection):
         [1.0, 2.0, 3.0]
     """
 
+    one_pass_to_data = False
+
     def __init__(
         self,
         features: int,

@@ -1,6 +1,7 @@
 """The one contract of every invertible map."""
 
 from abc import ABC, abstractmethod
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float
@@ -28,6 +29,9 @@ class AbstractBijection(nn.Module, ABC):
 
     Leading (batch) dimensions of ``x`` and ``context`` broadcast. Inputs keep their dtype and device.
     """
+
+    one_pass_to_data: ClassVar[bool] = True
+    """Whether the way to data costs about as much as the way to latent."""
 
     def __init__(self, event_shape: tuple[int, ...], context_features: int = 0) -> None:
         super().__init__()

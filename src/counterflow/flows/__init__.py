@@ -16,13 +16,15 @@ from counterflow.flows._residual import residual
 from counterflow.flows._spline import spline_autoregressive, spline_coupling
 from counterflow.flows._transformer import transformer_autoregressive
 from counterflow.flows.bases import with_base
-from counterflow.flows._transformer import transformer_autoregressive
 from counterflow.flows.facade import FlowDistribution
 from counterflow.flows.flow import Flow
 from counterflow.flows.recipe import RECIPES, from_config, load
-from counterflow.flows.tools import change_context, compose, initialize
+from counterflow.flows.surjective import SurjectiveFlow, dequantized
+from counterflow.flows.tools import change_context, compose, initialize, reversible
 
 __all__ = [
+    "SurjectiveFlow",
+    "dequantized",
     "RECIPES",
     "CompiledFlow",
     "Flow",
@@ -47,6 +49,7 @@ __all__ = [
     "radial",
     "realnvp",
     "residual",
+    "reversible",
     "spline_autoregressive",
     "spline_coupling",
     "sum_of_squares",

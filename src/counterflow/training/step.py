@@ -123,7 +123,9 @@ class TrainingStep:
             return self._piecewise(batch, learning_rate)
 
     def _compile(self) -> None:
-        """Let the compiler do its work when the next step is taken."""
+        """Let the compiler do its work when the next step is taken; what saves memory by running again runs eagerly."""
+        if any(getattr(module, "reversible", False) for module in self.module.modules()):
+            return
         if not self._undecided or self._is_deep():
             self._model = torch.compile(self.module)
         if not self._is_deep():
