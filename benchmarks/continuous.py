@@ -1,4 +1,4 @@
-"""Flows in continuous time against peers: one net with one set of weights, one tolerance, exact and estimated divergence."""
+"""Flows in continuous time against peers: one net with one set of weights, one tolerance, both divergences."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -7,9 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from benchmarks.engine import Tell, record
-from benchmarks.libraries.library import OURS
-from benchmarks.timing import USUAL, Plan, take_turns
+from benchmarks.race import Tell, record
+from benchmarks.timing import USUAL, Local, Plan, take_turns
 from counterflow import flows
 from counterflow.bijections import Continuous, solve_report
 from counterflow.core.ode import AdaptiveSolver
@@ -17,6 +16,7 @@ from counterflow.nets import VelocityMLP
 
 __all__ = ["CONTINUOUS_SIZES", "ContinuousSize", "run_continuous"]
 
+OURS = "counterflow"
 TOLERANCE = 1e-5
 LEARNING_RATE = 1e-4
 LogProb = Callable[[Tensor], Tensor]
@@ -199,7 +199,7 @@ def run_continuous(
                 check_agreement(contestants, x)
             calls = {name: _calls(contestant, x) for name, contestant in contestants.items()}
             for operation in ("log_prob", "train step"):
-                turns = take_turns({name: call[operation] for name, call in calls.items()}, plan)
+                turns = take_turns({name: Local(call[operation]) for name, call in calls.items()}, plan)
                 rows.append({"size": label, "divergence": divergence, "operation": operation, **record(turns)})
                 times = {name: f"{t['median_ms']:.1f} ms" for name, t in rows[-1]["times"].items()}
                 tell(f"{label}, {divergence}, {operation}: " + ", ".join(f"{n} {t}" for n, t in times.items()))

@@ -141,7 +141,7 @@ def _environment(threads: int) -> dict[str, str]:
     eigen = "true" if threads > 1 else "false"
     return {
         **dict.fromkeys(names, str(threads)),
-        "XLA_FLAGS": f"--xla_cpu_multi_thread_eigen={eigen}",
+        "XLA_FLAGS": f"{os.environ.get('XLA_FLAGS', '')} --xla_cpu_multi_thread_eigen={eigen}".strip(),
         "JAX_PLATFORMS": "cpu",
         "CUDA_VISIBLE_DEVICES": "",
         "PYTHONPATH": str(ROOT),

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from benchmarks.page_continuous import continuous_parts
 from benchmarks.page_engine import engine_parts
 from benchmarks.page_growth import growth_parts, memory_parts
 from benchmarks.page_text import table, taken
@@ -48,25 +49,13 @@ def make_page(results: Mapping[str, Result]) -> str:
         "engine": engine_parts,
         "growth": growth_parts,
         "memory": memory_parts,
-        "continuous": _continuous_parts,
+        "continuous": continuous_parts,
         "tables": _tables_parts,
     }
     for kind, make in makers.items():
         if kind in results:
             parts += make(results[kind])
     return "\n".join(parts)
-
-
-def _continuous_parts(result: Result) -> list[str]:
-    """The rows of flows that are differential equations, with the columns that their own benchmark gives them."""
-    rows = result.get("rows", [])
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    lines = [[_cell(row.get(name, "")) for name in names] for row in rows]
-    return ["## Continuous flows\n", taken(result), str(result.get("note", "")) + "\n", table(names, lines)]
-
-
-def _cell(value: object) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _tables_parts(result: Result) -> list[str]:

@@ -10,9 +10,9 @@ from typing import Any, Self
 from benchmarks.cases import Case
 from benchmarks.host import Worker
 from benchmarks.libraries import CONTESTANTS, unable
-from benchmarks.timing import Failure, Plan, Times, quartiles, take_turns
+from benchmarks.timing import Failure, Plan, Times, Turns, quartiles, take_turns
 
-__all__ = ["Field", "race"]
+__all__ = ["Field", "Tell", "race", "record"]
 
 Tell = Callable[[str], None]
 Skip = Callable[[str, Case, str], str | None]
@@ -131,28 +131,31 @@ def _left_out(field: Field, name: str, case: Case, operation: str, skip: Skip | 
 
 
 def _race_once(racing: Mapping[str, Entrant], case: Case, operation: str, *, plan: Plan) -> dict[str, Any]:
-    turns = take_turns({name: OperationRacer(entrant, operation) for name, entrant in racing.items()}, plan)
-    missing = {name: str(failure) for name, failure in turns.failures.items()}
-    times: dict[str, Any] = {}
-    for name, seconds in turns.times.items():
+    found = record(take_turns({name: OperationRacer(entrant, operation) for name, entrant in racing.items()}, plan))
+    for name in list(found["times"]):
         try:
-            memory = racing[name].ask("memory", operation=operation)
-            racing[name].ask("check")
-            times[name] = {**_plain(seconds), **memory}
+            found["times"][name] |= _memory(racing[name], operation)
         except Failure as failure:
-            missing[name] = str(failure)
-    return {
-        "family": case.family,
-        "size": case.label,
-        "operation": operation,
-        "times": times,
-        "missing": missing,
-        "parameters": {name: racing[name].parameters for name in times},
-    }
+            del found["times"][name]
+            found["missing"][name] = str(failure)
+    parameters = {name: racing[name].parameters for name in found["times"]}
+    return {"family": case.family, "size": case.label, "operation": operation, **found, "parameters": parameters}
+
+
+def _memory(entrant: Entrant, operation: str) -> dict[str, float]:
+    """What one more call needs; and a look at whether all that is computed is right."""
+    memory = entrant.ask("memory", operation=operation)
+    entrant.ask("check")
+    return {name: value for name, value in memory.items() if name != "id"}
+
+
+def record(turns: Turns) -> dict[str, Any]:
+    """The times of all as plain data, in milliseconds, first calls in seconds; and why some have none."""
+    times = {name: _plain(seconds) for name, seconds in turns.times.items()}
+    return {"times": times, "missing": {name: str(failure) for name, failure in turns.failures.items()}}
 
 
 def _plain(seconds: Times) -> dict[str, Any]:
-    """The times of one contestant, in milliseconds, the first call in seconds."""
     low, high = quartiles(seconds.rounds)
     return {
         "first_s": round(seconds.first, 4),

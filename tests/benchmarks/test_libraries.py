@@ -81,11 +81,12 @@ class TestEachOnTorch:
 
 @pytest.mark.parametrize("name", OTHERS)
 class TestEachInAProcess:
-    """torch.compile is left out, as it takes long: that its results are finite each run of the benchmarks checks."""
+    """torch.compile is left out, as it takes long: each run of the benchmarks checks that its results are finite."""
 
     @pytest.fixture
     def worker(self, name, tmp_path, monkeypatch):
         monkeypatch.setenv("TORCHDYNAMO_DISABLE", "1")
+        monkeypatch.setenv("XLA_FLAGS", "--xla_backend_optimization_level=0")
         (tmp_path / "compiler").mkdir()  # as if the compiler had been made ready
         try:
             with Worker(CONTESTANTS[name], threads=1, shared=tmp_path) as worker:
@@ -98,7 +99,7 @@ class TestEachInAProcess:
     def test_the_architecture_is_that_of_all_and_the_density_that_of_the_samples(self, worker, name):
         for family in [family for family in FAMILIES if takes_part(name, family)]:
             assert build(worker, family) == parameters_by_hand(family, SMALL)
-            if name != "flowjax" or family in ("MAF", "NSF-C"):  # flowjax compiles for seconds
+            if name != "flowjax" or family == "NSF-C":  # flowjax compiles for seconds
                 samples = worker.ask("draw", count=3_000)["samples"]
                 check_density(samples, worker.ask("density", rows=samples)["log_prob"])
             worker.ask("close")

@@ -113,3 +113,11 @@ def test_growth_sets_20_layers_in_proportion_to_5():
 def test_memory_sets_50_layers_in_proportion_to_5():
     page = make_page({"memory": made_growth(**{"5": 4.0, "50": 12.0})})
     assert "| MAF | train step | ours | 33 | 33 | 1.0 |" in page
+
+
+def test_flows_in_continuous_time_are_compared():
+    row = {"size": "D=2", "divergence": "exact", "operation": "log_prob", "missing": {}}
+    row["times"] = {"counterflow": figures(2.0), "zuko": figures(3.0), "torchdiffeq": figures(8.0)}
+    result = {"date": "2000-01-01", "machine": MACHINE, "rows": [row], "settings": {"tolerance": 1e-5, "dtype": "f"}}
+    page = make_page({"continuous": result})
+    assert "| D=2 | exact | log_prob | 2.0 | 3.0 | 8.0 | 1.50 | faster |" in page
