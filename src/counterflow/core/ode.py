@@ -132,7 +132,7 @@ def solve(
 
     .. math:: y(t_1) = y(t_0) + \int_{t_0}^{t_1} v(t, y(t))\, dt
 
-    Every row has its own time and step size: an easy row does not wait for a hard one, nor does its answer depend on it.
+    Every row has a time and a step size of its own: an easy row neither waits for a hard one nor depends on it.
 
     Args:
         field: ``v(t, y)`` with times of shape (\*lead, 1) and states of shape (\*lead, d), for which the gradients are
@@ -170,7 +170,7 @@ def plain_field(velocity: Callable[[Tensor, Tensor], Tensor]) -> Field:
 
 
 def _solve_fixed(field: Field, y: Tensor, start: float, end: float, *, solver: FixedSolver) -> Solution:
-    steps = y.new_full((solver.steps, *(1 for _ in y.shape)), (end - start) / solver.steps)
+    steps = y.new_full((solver.steps, *y.shape[:-1], 1), (end - start) / solver.steps)
     way = Way(start, steps, RK4)
     report = SolveReport(4 * solver.steps, solver.steps * y.shape[:-1].numel(), 0, math.nan, finished=True)
     if (

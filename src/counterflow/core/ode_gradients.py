@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from counterflow.core.runge_kutta import Field, Tableau, combine, slopes
-from counterflow.core.stepping import Trace
+from counterflow.core.stepping import CROWDED, Trace
 
 __all__ = ["Adjoint", "Way", "accepted_steps", "replay"]
 
@@ -127,29 +127,58 @@ def _through(
 def _sweep(
     ctx: Any, inputs: tuple[Tensor, ...], needs: tuple[bool, ...], cotangents: tuple[Tensor | None, ...]
 ) -> list[Tensor | None]:
-    """Go back step by step."""
-    way: Way = ctx.way
-    bar, integral_bar = cotangents
-    if way.states is None:
-        raise AssertionError("the adjoint needs the states before the steps")
-    bar = torch.zeros_like(inputs[0]) if bar is None else bar
-    leaves = tuple(x.detach().requires_grad_(need) for x, need in zip(inputs[1:], needs[1:], strict=True))
-    field = _rebound(ctx.field, leaves)
-    learned = [x for x in leaves if x.requires_grad]
-    totals: list[Tensor | None] = [None] * len(learned)
-    for t, step, y in zip(way.times.flip(0), way.steps.flip(0), way.states.flip(0), strict=True):
-        bar = _step_back(field, (t, step, y), (bar, integral_bar), tableau=way.tableau, learned=learned, totals=totals)
+    """Go back step by step; a row is there for the steps that it took."""
+    way, count = ctx.way, 1 + len(ctx.field.rows)
+    order, sizes = _order(way.steps)
+
+    def arranged(x: Tensor) -> Tensor:
+        return x if order is None else x.expand(*lead, x.shape[-1]).reshape(-1, x.shape[-1])[order]
+
+    lead = inputs[0].shape[:-1]
+    integral_bar = None if cotangents[1] is None else arranged(cotangents[1])
+    bar = torch.zeros_like(inputs[0]) if cotangents[0] is None else cotangents[0].clone()
+    bar, rows = arranged(bar), [arranged(x) for x in inputs[1:count]]
+    weights = [x.detach().requires_grad_(need) for x, need in zip(inputs[count:], needs[count:], strict=True)]
+    totals = [torch.zeros_like(x) for x, need in zip((*rows, *weights), needs[1:], strict=True) if need]
+    for j in reversed(range(len(way.steps))):
+        part = slice(0, sizes[j])
+        here = [x[part].detach().requires_grad_(need) for x, need in zip(rows, needs[1:count], strict=True)]
+        learned = [x for x in (*here, *weights) if x.requires_grad]
+        at = [arranged(x[j])[part] for x in (way.times, way.steps, way.states)]
+        field = replace(ctx.field, rows=tuple(here), weights=tuple(weights))
+        bars = bar[part], None if integral_bar is None else integral_bar[part]
+        gradients = [total[part] if i < sum(needs[1:count]) else total for i, total in enumerate(totals)]
+        bar[part] = _step_back(field, at, bars, tableau=way.tableau, learned=learned, totals=gradients)
+    if order is not None:
+        back = order.argsort()
+        bar = bar[back].reshape(inputs[0].shape)
+        for i, x in enumerate(x for x, need in zip(inputs[1:count], needs[1:count], strict=True) if need):
+            totals[i] = totals[i][back].reshape(*lead, -1).sum_to_size(_ahead(x, len(lead) + 1)).reshape(x.shape)
     return [*([bar] if needs[0] else []), *totals]
+
+
+def _order(steps: Tensor) -> tuple[Tensor | None, list[int | None]]:
+    """Rows with the most steps first, and how many take each step; ``None`` where nearly all rows take all steps."""
+    taken = (steps != 0).reshape(len(steps), -1)
+    if len(steps) == 0 or int(taken.sum()) > CROWDED * taken.numel():
+        return None, [None] * len(steps)
+    counts = taken.sum(0)
+    return counts.argsort(descending=True), taken.sum(1).tolist()
+
+
+def _ahead(x: Tensor, dimensions: int) -> tuple[int, ...]:
+    """The shape of x with ones ahead."""
+    return (1,) * (dimensions - x.dim()) + tuple(x.shape)
 
 
 def _step_back(
     field: Field,
-    at: tuple[Tensor, Tensor, Tensor],
+    at: Sequence[Tensor],
     bars: tuple[Tensor, Tensor | None],
     *,
     tableau: Tableau,
     learned: list[Tensor],
-    totals: list[Tensor | None],
+    totals: list[Tensor],
 ) -> Tensor:
     """The cotangent before a step from that after it; gradients of what is learned are added to ``totals``."""
     t, step, y = at
@@ -163,8 +192,9 @@ def _step_back(
             pairs.append((found[i][1], step * integral_bar * tableau.weights[i]))
         own, *gradients = _pulled_back(pairs, [points[i], *learned])
         stage_bars.append(torch.zeros_like(y) if own is None else own)
-        for j, gradient in enumerate(gradients):
-            totals[j] = gradient if totals[j] is None else totals[j] if gradient is None else totals[j] + gradient
+        for total, gradient in zip(totals, gradients, strict=True):
+            if gradient is not None:
+                total += gradient
     return bar + torch.stack(stage_bars).sum(0)
 
 

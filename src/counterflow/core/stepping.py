@@ -7,12 +7,12 @@ from torch import Tensor
 
 from counterflow.core.runge_kutta import DORMAND_PRINCE, Field, combine, slopes
 
-__all__ = ["Tolerance", "Trace", "march"]
+__all__ = ["CROWDED", "Tolerance", "Trace", "march"]
 
 _SAFETY, _SMALLEST, _LARGEST = 0.9, 0.2, 8.0
 """The next step is the ideal one times the first number, and at least and at most so many times the last one."""
 
-_CROWDED = 0.8
+CROWDED = 0.8
 """Rows that are done leave the batch when no more than this share of it is still on its way."""
 
 
@@ -105,7 +105,7 @@ def march(
         count = int(rows.active.sum())
         if count == 0:
             break
-        if count <= _CROWDED * rows.active.numel():
+        if count <= CROWDED * rows.active.numel():
             _settle(trace, rows)
             rows = _without_done(rows)
         before, (rows, good, error) = rows, _advance(rows, goal)

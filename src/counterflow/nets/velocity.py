@@ -6,6 +6,7 @@ from typing import cast
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn import functional
 
 from counterflow.core.checks import check_count
 from counterflow.core.errors import ArgumentError
@@ -115,7 +116,7 @@ class VelocityMLP(nn.Module):
         rows, weights = self.conditioning.bind(self._linears, context)
         counts = len(rows), len(weights)
         if probes is not None:
-            rows = (*rows, probes.flatten(-2))
+            rows = (*rows, *self._probed(probes))
         elif self.has_cheap_divergence:
             weights = (*weights, self._fused())
 
@@ -126,7 +127,7 @@ class VelocityMLP(nn.Module):
             layers = self.conditioning.layers(t, rows[: counts[0]], weights[: counts[1]])
             value, slopes = self._forward(y, layers)
             if probes is not None:
-                return value, _estimate(layers, slopes, rows[-1].unflatten(-1, probes.shape[-2:]))
+                return value, _estimate(layers, slopes, rows[counts[0] :], probes.shape[-2])
             if self.has_cheap_divergence:
                 return value, _fused_divergence(slopes, weights[-1])
             return value, _divergence(layers, slopes)
@@ -150,6 +151,13 @@ class VelocityMLP(nn.Module):
             y, slope = phi(layer.apply(y))
             found.append(slope if layer.gate is None else slope * layer.gate)
         return layers[-1].apply(y), found
+
+    def _probed(self, probes: Tensor) -> Tensors:
+        """The probes before the first and behind the last layer, where these are the same for all rows and times."""
+        if not self._shared:
+            return (probes.flatten(-2),)
+        first, last = self._linears[0].weight, self._linears[-1].weight
+        return (probes @ first.t()).flatten(-2), (probes @ last).flatten(-2)
 
     def _fused(self) -> Tensor:
         """The diagonal of W1 W2, or the matrix of the bilinear form of two hidden layers."""
@@ -175,11 +183,20 @@ def _divergence(layers: list[Layer], slopes: list[Tensor]) -> Tensor:
     return _contraction(layers[0].weight.mT, layers[-1].weight, layers[1:-1], slopes)
 
 
-def _estimate(layers: list[Layer], slopes: list[Tensor], probes: Tensor) -> Tensor:
+def _estimate(layers: list[Layer], slopes: list[Tensor], probed: Tensors, count: int) -> Tensor:
     """Hutchinson's estimate: a tangent for each probe."""
-    starts = torch.einsum("...pi,...oi->...po", probes, layers[0].weight)
-    ends = torch.einsum("...po,...oi->...pi", probes, layers[-1].weight)
-    return _contraction(starts, ends, layers[1:-1], slopes) / probes.shape[-2]
+    if len(probed) == 2:
+        starts, ends = (x.unflatten(-1, (count, -1)) for x in probed)
+    else:
+        probes = probed[0].unflatten(-1, (count, -1))
+        starts = torch.einsum("...pi,...oi->...po", probes, layers[0].weight)
+        ends = torch.einsum("...po,...oi->...pi", probes, layers[-1].weight)
+    if count == 1 and layers[1].weight.dim() == 2:
+        tangent = starts.squeeze(-2) * slopes[0]
+        for layer, slope in zip(layers[1:-1], slopes[1:], strict=True):
+            tangent = functional.linear(tangent, layer.weight) * slope
+        return (tangent * ends.squeeze(-2)).sum(-1, keepdim=True)
+    return _contraction(starts, ends, layers[1:-1], slopes) / count
 
 
 def _contraction(starts: Tensor, ends: Tensor, middle: list[Layer], slopes: list[Tensor]) -> Tensor:

@@ -16,7 +16,7 @@ def flow_matching_loss(
     velocity: nn.Module | Callable[..., Tensor],
     x: Float[Tensor, "rows features"],
     *,
-    z: Float[Tensor, "rows features"],
+    z: Float[Tensor, "points features"],
     t: Float[Tensor, "rows 1"],
     context: Float[Tensor, "rows c"] | None = None,
     weights: Float[Tensor, " rows"] | None = None,
@@ -58,7 +58,7 @@ def flow_matching_loss(
     return errors.mean() if weights is None else (errors * weights).sum() / weights.sum()
 
 
-def optimal_assignment(cost: Float[Tensor, "rows rows"]) -> Int[Tensor, " rows"]:
+def optimal_assignment(cost: Float[Tensor, "rows columns"]) -> Int[Tensor, " rows"]:
     r"""Assign each row a column of its own at the least total cost, exactly.
 
     .. math:: \min_\pi \sum_i C_{i \pi(i)}
