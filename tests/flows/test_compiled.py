@@ -8,7 +8,7 @@ SAME = """
     from tests.laws.registry import FLOWS
     compile, made = torch.compile, []
     def without_code(function, options=None):
-        made.append(getattr(function, "__name__", "?"))
+        made.append(function.__code__.co_names[-1])
         return compile(function, backend="aot_eager", options=None)
     torch.compile = without_code
     case = FLOWS[sys.argv[1]]
@@ -28,8 +28,8 @@ SAME = """
 @pytest.mark.parametrize(
     ("name", "made"),
     [
-        ("spline_coupling_context", "forward to_data to_latent"),
-        ("spline_autoregressive", "data_and_log_slope forward to_latent"),
+        ("spline_coupling_context", "_flow to_data to_latent"),
+        ("spline_autoregressive", "_flow data_and_log_slope to_latent"),
         ("iaf_context", "data_and_log_slope to_data"),
     ],
 )
@@ -77,3 +77,25 @@ def test_guards_are_kept_for_what_changes(run_unhooked):
             print(type(error).__name__)
     """
     assert "Error" in run_unhooked(script, warnings="default")
+
+
+def test_each_flow_has_its_own(run_unhooked):
+    """Calls check nothing but their points: two flows must not find each other's code."""
+    script = """
+        import torch
+        from counterflow import flows
+        compile = torch.compile
+        torch.compile = lambda function, options=None: compile(function, backend="eager", options=options)
+        x = torch.randn(5, 4)
+        made = [flows.maf(4, layers=n, hidden=(h,)) for n, h in ((1, 8), (2, 8), (2, 9))]
+        for flow in made:
+            with torch.no_grad():
+                for p in flow.parameters():
+                    p.add_(torch.randn_like(p))
+        for flow, fast in [(flow, flows.compiled(flow)) for flow in made]:
+            torch.testing.assert_close(fast.log_prob(x), flow(x).detach(), rtol=1e-4, atol=1e-4)
+            drawn = [f.sample(3, generator=torch.Generator().manual_seed(0)) for f in (fast, flow)]
+            torch.testing.assert_close(*drawn, rtol=1e-3, atol=1e-3)
+        print("own")
+    """
+    assert run_unhooked(script, warnings="default") == "own"

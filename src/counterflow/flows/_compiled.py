@@ -4,6 +4,7 @@ import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from types import FunctionType
 from typing import Any
 
 import torch
@@ -11,13 +12,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from counterflow.bijections import AbstractBijection, AbstractTransformer, Autoregressive, Chain, Invert
+from counterflow.core.compiling import compile_alone
 from counterflow.distributions.base import as_shape
 from counterflow.flows.flow import Flow
 from counterflow.nets import MaskedLinear
 
 __all__ = ["CompiledFlow", "compiled"]
-
-_ARGUMENTS = {"x", "z", "context", "parameters"}
 
 
 def compiled(flow: Flow) -> "CompiledFlow":
@@ -55,7 +55,7 @@ class CompiledFlow:
         for module in self._flow.modules():
             if isinstance(module, MaskedLinear):
                 module.fold()
-            if isinstance(module, Autoregressive):
+            elif isinstance(module, Autoregressive):
                 module.transformer = _StepCompiled(module.transformer)
 
     @property
@@ -98,18 +98,20 @@ class CompiledFlow:
 
     @cached_property
     def _log_prob(self) -> Callable[..., Any]:
-        return self._made(self._flow.forward, "to_latent")
+        return self._made(lambda point, context: self._flow(point, context), "to_latent")
 
     @cached_property
     def _to_latent(self) -> Callable[..., Any]:
-        return self._made(self._flow.to_latent, "to_latent")
+        return self._made(lambda point, context: self._flow.to_latent(point, context), "to_latent")
 
     @cached_property
     def _to_data(self) -> Callable[..., Any]:
-        return self._made(self._flow.to_data, "to_data")
+        return self._made(lambda point, context: self._flow.to_data(point, context), "to_data")
 
-    def _made(self, function: Callable[..., Any], direction: str) -> Callable[..., Any]:
-        return function if _goes_stepwise(self._flow.bijection, direction) else _compile(function)
+    def _made(self, function: FunctionType, direction: str) -> Callable[..., Any]:
+        if _goes_stepwise(self._flow.bijection, direction):
+            return function
+        return compile_alone(function, checked=("point", "context"))
 
 
 @dataclass(frozen=True)
@@ -124,7 +126,8 @@ class _StepCompiled(AbstractTransformer):
 
     @cached_property
     def way_back(self) -> Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]:
-        return _compile(self.family.data_and_log_slope)
+        family = self.family
+        return compile_alone(lambda z, p: family.data_and_log_slope(z, p), checked=("z", "p"))
 
     def latent_and_log_slope(
         self, x: Float[Tensor, "*batch d"], parameters: Float[Tensor, "*rows p d"]
@@ -144,18 +147,3 @@ def _goes_stepwise(bijection: AbstractBijection, direction: str) -> bool:
     if isinstance(bijection, Invert):
         return _goes_stepwise(bijection.inner, "to_data" if direction == "to_latent" else "to_latent")
     return isinstance(bijection, Autoregressive) and direction == "to_data"
-
-
-def _compile(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compile a function of tensors whose surroundings never change: each call checks its tensors alone."""
-    if not hasattr(torch.compiler, "skip_all_guards_unsafe"):
-        return torch.compile(function)  # a torch before filters of guards
-    return torch.compile(function, options={"guard_filter_fn": _guards_of_arguments})
-
-
-def _guards_of_arguments(guards: Any) -> list[bool]:
-    """Keep the checks of a call's tensors; all of them where a version of torch names them in another way."""
-    own = [guard.name.removeprefix("L['").removesuffix("']") in _ARGUMENTS for guard in guards]
-    if not any(own):
-        return [True] * len(own)
-    return [kept or guard.guard_type == "SHAPE_ENV" for kept, guard in zip(own, guards, strict=True)]

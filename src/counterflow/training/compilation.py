@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from counterflow.core.compiling import compile_alone
 from counterflow.training.adam import Moments, clipped, updated
 from counterflow.training.weights import Layout
 
@@ -56,16 +57,10 @@ def whole_step(
         vector.copy_(updated(vector, gradient, moments, learning_rate=learning_rate, weight_decay=weight_decay))
         return value
 
-    return torch.compile(step, fullgraph=True, options=_options(layout.device, trusted=trusted))
-
-
-def _options(device: torch.device, *, trusted: bool) -> dict[str, Any]:
-    """What the compiler is told: CUDA graphs where there is a GPU, and which checks each call may skip."""
-    options: dict[str, Any] = {"triton.cudagraphs": True} if device.type == "cuda" else {}
-    unchecked = getattr(torch.compiler, "skip_all_guards_unsafe", None)
-    if trusted and unchecked is not None:
-        options["guard_filter_fn"] = unchecked
-    return options
+    options = {"triton.cudagraphs": True} if layout.device.type == "cuda" else {}
+    if trusted:
+        return compile_alone(step, checked=(), options=options, fullgraph=True)
+    return torch.compile(step, options=options, fullgraph=True)
 
 
 class _Objective(nn.Module):
