@@ -12,6 +12,7 @@ python -m benchmarks table       the page docs/explanation/speed.md from the new
 import argparse
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -63,26 +64,30 @@ def _engine(options: Options) -> dict[str, Any]:
         full=options.full,
         threads=options.threads,
         plan=_plan(options),
+        tell=_tell,
     )
 
 
 def _growth(options: Options) -> dict[str, Any]:
-    return growth.run_sweeps([growth.FEATURES, growth.DEPTHS], threads=options.threads, plan=_brief(options))
+    return growth.run_sweeps(
+        [growth.FEATURES, growth.DEPTHS], threads=options.threads, plan=_brief(options), tell=_tell
+    )
 
 
 def _memory(options: Options) -> dict[str, Any]:
-    return growth.run_sweeps([growth.MEMORY], threads=options.threads, plan=replace(_brief(options), rounds=3))
+    plan = replace(_brief(options), rounds=3)
+    return growth.run_sweeps([growth.MEMORY], threads=options.threads, plan=plan, tell=_tell)
 
 
 def _continuous(options: Options) -> dict[str, Any] | None:
     if find_spec("benchmarks.continuous") is None:
         print("continuous: nothing to measure in this version")
         return None
-    return import_module("benchmarks.continuous").run_continuous(plan=_plan(options), tell=print)
+    return import_module("benchmarks.continuous").run_continuous(plan=_plan(options), tell=_tell)
 
 
 def _tables(options: Options) -> dict[str, Any]:
-    return run_tables(plan=_plan(options))
+    return run_tables(plan=_plan(options), tell=_tell)
 
 
 PARTS: dict[str, Callable[[Options], dict[str, Any] | None]] = {
@@ -92,6 +97,10 @@ PARTS: dict[str, Callable[[Options], dict[str, Any] | None]] = {
     "continuous": _continuous,
     "tables": _tables,
 }
+
+
+_tell = partial(print, flush=True)
+"""At once, so that a run of minutes can be followed in a file."""
 
 
 def _plan(options: Options) -> Plan:

@@ -166,11 +166,18 @@ def _judgment(found: Comparison | None) -> list[str]:
 
 def _contestants(result: Mapping[str, Any]) -> str:
     lines = [
-        f"- {name}: {about['library']} {about['version']} on Python {about['python']}; {about['note']}."
+        f"- {name}: {about['library']} {about['version']} on Python {about['python']}; {about['note']}"
+        f"{_raced_at(result, name)}."
         for name, about in result["contestants"].items()
     ]
     lines += [f"- {name} did not take part: {reason}." for name, reason in result["absent"].items()]
     return "\n".join(lines) + "\n"
+
+
+def _raced_at(result: Mapping[str, Any], name: str) -> str:
+    """At which sizes a contestant raced, where these are not all."""
+    labels = list(dict.fromkeys(row["size"] for row in result["rows"] if name in row["times"]))
+    return "" if len(labels) == len(result["sizes"]) else f"; raced at {', '.join(labels) or 'no size'} only"
 
 
 def _parameters(rows: Sequence[Mapping[str, Any]], contestants: Mapping[str, Any]) -> str:

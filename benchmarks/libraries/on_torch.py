@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch._dynamo  # which optimizers import at their first step: no part of it
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -125,7 +126,6 @@ def load_compiler() -> None:
 
     The folder named by ``BENCH_COMPILER`` keeps what was made, for the other contestants of a run.
     """
-    import torch._dynamo
     import torch._inductor.compile_fx
 
     folder = Path(os.environ["BENCH_COMPILER"])

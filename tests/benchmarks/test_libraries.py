@@ -1,6 +1,7 @@
 """Peers are asked the same as we are: the same architecture, and densities and samples of the same shapes.
 
-What runs eagerly on PyTorch is tested in this process; flowjax and what is compiled, in the workers that run them.
+What stands on PyTorch is tested in this process, with nothing compiled, as that takes long: each run of the benchmarks
+checks that what is compiled gives finite results. flowjax is tested in the worker that runs it.
 """
 
 import math
@@ -19,8 +20,7 @@ from benchmarks.libraries.on_torch import EagerModel, TorchFlow
 from benchmarks.timing import Failure
 
 SMALL = Size(features=4, hidden=16, layers=3, batch=50)
-EAGER = [name for name, contestant in CONTESTANTS.items() if contestant.way == "eager"]
-OTHERS = [name for name, contestant in CONTESTANTS.items() if contestant.way != "eager"]
+ON_TORCH = [name for name, contestant in CONTESTANTS.items() if contestant.python is None]
 
 pytestmark = pytest.mark.filterwarnings("ignore:Inputs to the softmax are not scaled down")
 
@@ -55,13 +55,17 @@ def _same_draws():
         yield
 
 
-@pytest.mark.parametrize(("name", "family"), [(n, f) for n in EAGER for f in FAMILIES if takes_part(n, f)])
+@pytest.mark.parametrize(("name", "family"), [(n, f) for n in ON_TORCH for f in FAMILIES if takes_part(n, f)])
 class TestEachOnTorch:
     @pytest.fixture
-    def model(self, name, family):
-        if find_spec(name) is None:
-            pytest.skip(f"{name} is not installed: `make bench` installs it")
-        return load_library(CONTESTANTS[name]).build(family, SMALL, way="eager")
+    def model(self, name, family, tmp_path, monkeypatch):
+        library = name.partition(" (")[0]
+        if find_spec(library) is None:
+            pytest.skip(f"{library} is not installed: `make bench` installs it")
+        monkeypatch.setattr(torch, "compile", lambda function, **_: function)
+        for folder in ("BENCH_COMPILER", "TORCHINDUCTOR_CACHE_DIR"):
+            monkeypatch.setenv(folder, str(tmp_path))
+        return load_library(CONTESTANTS[name]).build(family, SMALL, way=CONTESTANTS[name].way)
 
     def test_the_architecture_is_that_of_all(self, model, family):
         assert model.parameters == parameters_by_hand(family, SMALL)
@@ -79,49 +83,38 @@ class TestEachOnTorch:
         check_density(samples, model.log_prob(samples))
 
 
-@pytest.mark.parametrize("name", OTHERS)
-class TestEachInAProcess:
-    """torch.compile is left out, as it takes long: each run of the benchmarks checks that its results are finite."""
-
+class TestFlowjax:
     @pytest.fixture
-    def worker(self, name, tmp_path, monkeypatch):
-        monkeypatch.setenv("TORCHDYNAMO_DISABLE", "1")
+    def worker(self, tmp_path, monkeypatch):
         monkeypatch.setenv("XLA_FLAGS", "--xla_backend_optimization_level=0")
-        (tmp_path / "compiler").mkdir()  # as if the compiler had been made ready
         try:
-            with Worker(CONTESTANTS[name], threads=1, shared=tmp_path) as worker:
+            with Worker(CONTESTANTS["flowjax"], threads=1, shared=tmp_path) as worker:
                 yield worker
         except Failure as failure:
             if "is not here" in str(failure) or "is not installed" in str(failure):
-                pytest.skip(f"{name} {failure}")
+                pytest.skip(f"flowjax {failure}")
             raise
 
-    def test_the_architecture_is_that_of_all_and_the_density_that_of_the_samples(self, worker, name):
-        for family in [family for family in FAMILIES if takes_part(name, family)]:
-            assert build(worker, family) == parameters_by_hand(family, SMALL)
-            if name != "flowjax" or family == "NSF-C":  # flowjax compiles for seconds
-                samples = worker.ask("draw", count=3_000)["samples"]
-                check_density(samples, worker.ask("density", rows=samples)["log_prob"])
+    def test_it_builds_and_trains_what_the_others_do(self, worker):
+        for family in FAMILIES:
+            built = worker.ask("build", family=family, size=vars(SMALL))
+            assert built["parameters"] == parameters_by_hand(family, SMALL)
+            if family == "RealNVP":
+                self.steps_make_the_rows_likelier(worker)
+            if family == "NSF-C":
+                self.the_density_is_that_of_the_samples(worker)
             worker.ask("close")
-        self.steps_make_the_rows_likelier(worker)
 
     def steps_make_the_rows_likelier(self, worker):
-        build(worker, "RealNVP")
         rows = make_rows(SMALL).tolist()
         before = np.mean(worker.ask("density", rows=rows)["log_prob"])
         worker.ask("burst", operation="train step", calls=30)
         assert np.mean(worker.ask("density", rows=rows)["log_prob"]) > before + 0.05
         worker.ask("check")
 
-
-def build(worker: Worker, family: str) -> int:
-    """The number of parameters; skips what this version of the library does not offer yet."""
-    try:
-        return worker.ask("build", family=family, size=vars(SMALL))["parameters"]
-    except Failure as failure:
-        if "this version has no" not in str(failure):
-            raise
-        pytest.skip(f"{worker.contestant.name}: {failure}")
+    def the_density_is_that_of_the_samples(self, worker):
+        samples = worker.ask("draw", count=3_000)["samples"]
+        check_density(samples, worker.ask("density", rows=samples)["log_prob"])
 
 
 def test_contestants_have_names_of_their_own_and_ours_come_first():

@@ -76,6 +76,8 @@ def test_losses_are_listed():
     assert page.count("Slower: MAF A sample (0.50, a).") == 2
     assert "an abacus" in page
     assert "c did not take part: is not installed" in page
+    assert "- a: x 1 on Python 3; as it comes.\n" in page
+    assert "- b (compiled): x 1 on Python 3; as it comes; raced at no size only.\n" in page
 
 
 def test_every_figure_is_on_the_page():
