@@ -231,6 +231,9 @@ BIJECTIONS: dict[str, Case] = {
         anywhere,
         CONTEXT,
     ),
+    "interval": Case(
+        lambda g: b.Interval(-1.0, 2.0, event_shape=FEATURES), unit, exempt={"extremes": "needs (-1, 2)"} | FIXED
+    ),
     "invert": Case(lambda g: b.Invert(autoregressive(b.ScaleShift(), context_features=CONTEXT)(g)), anywhere, CONTEXT),
     "linear": Case(
         lambda g: b.Linear(torch.randn(FEATURES, FEATURES, generator=g), torch.ones(FEATURES)), exempt=FIXED

@@ -6,7 +6,6 @@ from counterflow.nets.lipschitz import LipschitzMLP, spectral_bound
 from counterflow.nets.masked import MaskedLinear, MaskedMLP
 from counterflow.nets.mlp import MLP, Constant, make_conditioner
 from counterflow.nets.residual import ResidualMLP
-from counterflow.nets.transformer import CausalTransformer
 from counterflow.nets.stepwise import Stepwise
 from counterflow.nets.transformer import CausalTransformer
 from counterflow.nets.velocity import VelocityMLP
