@@ -23,6 +23,10 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
     best = commands.add_parser("best", help="one large flow of counterflow on BSDS300")
+    best.add_argument("--compile", action="store_true", help="compile the training step: worth it on an idle machine")
+    saved = commands.add_parser("judge", help="judge the weights that `best` has saved so far")
+    saved.add_argument("weights", type=Path)
+    saved.add_argument("--cores", type=int, nargs="+", help="the processor cores to use; default all")
     run = commands.add_parser("run", help="one library's flow of the common architecture")
     run.add_argument("dataset", choices=("power", "bsds300"))
     run.add_argument("--library", choices=LIBRARIES, required=True)
@@ -40,7 +44,7 @@ def main(arguments: list[str] | None = None) -> None:
         command.add_argument("--seed", type=int, default=0)
         command.add_argument("--note", default="", help="a sentence for the record, such as what else was running")
     options = parser.parse_args(arguments)
-    {"best": run_best, "run": run_one, "compare": run_all}[options.command](options)
+    {"best": run_best, "judge": judge_saved, "run": run_one, "compare": run_all}[options.command](options)
 
 
 def run_best(options: argparse.Namespace) -> None:
@@ -55,7 +59,7 @@ def run_best(options: argparse.Namespace) -> None:
     out = options.out or RESULTS / "density_best.json"
     data = load("bsds300")
     record = train(
-        lambda: build(data.features, options.seed),
+        lambda: build(data.features, options.seed, compiled=options.compile),
         data,
         plan=plan,
         about=about,
@@ -64,6 +68,22 @@ def run_best(options: argparse.Namespace) -> None:
         judge_further=lambda contestant: judge_turned(contestant, data),
     )
     _tell(record.result)
+
+
+def judge_saved(options: argparse.Namespace) -> None:
+    """Print the log-densities of a flow whose training was cut short."""
+    _use_cores(options.cores)
+    import torch
+
+    from experiments.density_best import build, judge_turned
+    from experiments.density_data import load
+    from experiments.density_loop import judge
+
+    data = load("bsds300")
+    contestant = build(data.features, 0, compiled=False)
+    contestant.restore(torch.load(options.weights, weights_only=True))
+    _tell(judge(contestant, data))
+    _tell(judge_turned(contestant, data))
 
 
 def run_one(options: argparse.Namespace) -> None:
@@ -79,7 +99,7 @@ def run_one(options: argparse.Namespace) -> None:
         from experiments.density_torch import BUILDERS
     import_module(options.library)  # before the clock starts
     shape = SHAPES[options.dataset]
-    plan = Plan(60 * options.minutes, seed=options.seed, every=min(10.0, 3 * options.minutes))
+    plan = Plan(60 * options.minutes, rate=shape.rate, seed=options.seed, every=min(10.0, 3 * options.minutes))
     about = _about(options.dataset, options.library, options) | {"architecture": vars(shape)}
     out = options.out or RESULTS / f"density_{options.dataset}_{options.library}.json"
     builder, data = BUILDERS[options.library], load(options.dataset)

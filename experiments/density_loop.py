@@ -12,7 +12,7 @@ import numpy as np
 
 from experiments.density_data import DataSet
 
-__all__ = ["Contestant", "Plan", "Record", "log_densities", "mean_and_error", "rate_at", "train"]
+__all__ = ["Contestant", "Plan", "Record", "judge", "log_densities", "mean_and_error", "rate_at", "train"]
 
 CHUNK = 1000
 WATCHED = 2000
@@ -127,8 +127,7 @@ def train(
     The weights with the best validation log-density are the ones that are judged; the test rows are looked at once.
     """
     batches = data.batches(plan.batch, np.random.default_rng(plan.seed), augment=plan.augment)
-    held = data.points(data.validation, np.random.default_rng(1))
-    watched = held[:WATCHED]
+    watched = data.points(data.validation, np.random.default_rng(1))[:WATCHED]
     record = Record(about | {"plan": asdict(plan)})
     clock = _Clock(plan.seconds)
     contestant = build()
@@ -150,7 +149,7 @@ def train(
         last = clock.seconds
     spent = {"wall_seconds": clock.seconds, "cpu_seconds": clock.cpu_seconds, "steps": steps}
     contestant.restore(best_weights)
-    record.result = spent | judge(contestant, data, held)
+    record.result = spent | judge(contestant, data)
     record.write(out)
     if judge_further is not None:
         record.result |= judge_further(contestant)
@@ -158,8 +157,9 @@ def train(
     return record
 
 
-def judge(contestant: Contestant, data: DataSet, held: np.ndarray) -> dict:
+def judge(contestant: Contestant, data: DataSet) -> dict:
     """Log-densities of all held-out rows in nats, each with its standard error."""
+    held = data.points(data.validation, np.random.default_rng(1))
     test = data.points(data.test, np.random.default_rng(2))
     validation, test = (mean_log_density(contestant, z, data.log_det) for z in (held, test))
     return {"test": test[0], "test_error": test[1], "validation": validation[0], "validation_error": validation[1]}

@@ -15,6 +15,7 @@ class Shape:
         hidden: Width of both hidden layers.
         bins: Bins of the rational-quadratic splines; 0 for affine maps.
         bound: Splines act on [-bound, bound].
+        rate: The largest learning rate.
     """
 
     features: int
@@ -22,9 +23,10 @@ class Shape:
     hidden: int
     bins: int = 0
     bound: float = 5.0
+    rate: float = 1e-3
 
 
 SHAPES = {
-    "power": Shape(6, layers=5, hidden=128, bins=8),
-    "bsds300": Shape(63, layers=5, hidden=512),
+    "power": Shape(6, layers=3, hidden=64, bins=8),
+    "bsds300": Shape(63, layers=5, hidden=512, rate=2e-3),
 }

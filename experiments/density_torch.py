@@ -1,4 +1,4 @@
-"""The contestants that stand on PyTorch: counterflow, zuko and nflows, with one training step for all."""
+"""The contestants on PyTorch: counterflow with its compiled training step, zuko and nflows with a plain one."""
 
 import copy
 from collections.abc import Callable
@@ -8,47 +8,31 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from counterflow.bijections import ScaleShift, Spline
+from counterflow.flows import compose
+from counterflow.flows.layers import autoregressive_maps
+from counterflow.training.step import TrainingStep
 from experiments.density_shape import Shape
 
-__all__ = ["BUILDERS", "TorchContestant"]
+__all__ = ["BUILDERS", "CounterflowContestant", "EagerContestant"]
 
 CLIP = 5.0
 
 
-class TorchContestant:
-    """A flow of a library on PyTorch, with fused Adam.
+class _Torch:
+    """What all of them share: a module, its weights, and its log-densities in evaluation mode."""
 
-    Args:
-        module: The flow.
-        log_density: Log-densities of rows, with gradients.
-        in_training: The same for training, if it is another function, such as a compiled one.
-    """
-
-    def __init__(
-        self,
-        module: nn.Module,
-        log_density: Callable[[Tensor], Tensor],
-        in_training: Callable[[Tensor], Tensor] | None = None,
-    ) -> None:
-        self.module, self._log_density, self._in_training = module, log_density, in_training or log_density
-        self._weights = [weight for weight in module.parameters() if weight.requires_grad]
-        self._adam = torch.optim.Adam(self._weights, fused=True)
-        self.parameters = sum(weight.numel() for weight in self._weights)
-
-    def step(self, x: np.ndarray, rate: float) -> None:
-        """Take one step of Adam with a clipped gradient."""
-        self.module.train()
-        self._adam.param_groups[0]["lr"] = rate
-        self._adam.zero_grad(set_to_none=True)
-        (-self._in_training(torch.from_numpy(x)).mean()).backward()
-        nn.utils.clip_grad_norm_(self._weights, CLIP)
-        self._adam.step()
+    def __init__(self, module: nn.Module, log_density: Callable[[Tensor], Tensor]) -> None:
+        self.module, self._log_density = module, log_density
+        self.parameters = sum(weight.numel() for weight in module.parameters() if weight.requires_grad)
 
     @torch.no_grad()
     def log_density(self, x: np.ndarray) -> np.ndarray:
         """Log-densities in evaluation mode."""
         self.module.eval()
-        return self._log_density(torch.from_numpy(x)).numpy()
+        values = self._log_density(torch.from_numpy(x)).numpy()
+        self.module.train()
+        return values
 
     def snapshot(self) -> dict:
         """A copy of the state dict."""
@@ -63,12 +47,53 @@ class TorchContestant:
         torch.save(self.module.state_dict(), path)
 
 
-def counterflow(shape: Shape, seed: int) -> TorchContestant:
-    """counterflow, compiled."""
-    from counterflow.bijections import ScaleShift, Spline
-    from counterflow.flows import compose
-    from counterflow.flows.layers import autoregressive_maps
+class EagerContestant(_Torch):
+    """A flow of a library on PyTorch, run eagerly, with fused Adam.
 
+    Args:
+        module: The flow.
+        log_density: Log-densities of rows, with gradients.
+    """
+
+    def __init__(self, module: nn.Module, log_density: Callable[[Tensor], Tensor]) -> None:
+        super().__init__(module, log_density)
+        self._weights = [weight for weight in module.parameters() if weight.requires_grad]
+        self._adam = torch.optim.Adam(self._weights, fused=True)
+
+    def step(self, x: np.ndarray, rate: float) -> None:
+        """Take one step of Adam with a clipped gradient."""
+        self._adam.param_groups[0]["lr"] = rate
+        self._adam.zero_grad(set_to_none=True)
+        (-self._log_density(torch.from_numpy(x)).mean()).backward()
+        nn.utils.clip_grad_norm_(self._weights, CLIP)
+        self._adam.step()
+
+
+class CounterflowContestant(_Torch):
+    """A flow of counterflow, trained by its training step.
+
+    Args:
+        flow: The flow.
+        loss: ``loss(flow, x)``, a scalar.
+        compiled: Compile loss, gradients, clipping and Adam as one.
+    """
+
+    def __init__(self, flow: nn.Module, loss: Callable[[nn.Module, Tensor], Tensor], *, compiled: bool = False) -> None:
+        super().__init__(flow, flow)
+        self._step = TrainingStep(flow, loss, compile=compiled, clip=CLIP, trusted=compiled)
+
+    def step(self, x: np.ndarray, rate: float) -> None:
+        """Take one step."""
+        self._step(torch.from_numpy(x), rate)
+
+
+def negative_log_likelihood(flow: nn.Module, x: Tensor) -> Tensor:
+    """Minus the mean log-density."""
+    return -flow(x).mean()
+
+
+def counterflow(shape: Shape, seed: int) -> CounterflowContestant:
+    """counterflow: spline maps are compiled, once for all layers; affine maps, nearly all matrix products, are not."""
     transformer = Spline(bins=shape.bins, bound=shape.bound) if shape.bins else ScaleShift()
     maps = autoregressive_maps(
         shape.features,
@@ -80,11 +105,13 @@ def counterflow(shape: Shape, seed: int) -> TorchContestant:
         activation="relu",
         generator=torch.Generator().manual_seed(seed),
     )
-    flow = compose(maps)
-    return TorchContestant(flow, flow, torch.compile(flow))
+    if shape.bins:
+        for layer in maps:
+            layer.to_latent = torch.compile(layer.to_latent)
+    return CounterflowContestant(compose(maps), negative_log_likelihood)
 
 
-def zuko(shape: Shape, seed: int) -> TorchContestant:
+def zuko(shape: Shape, seed: int) -> EagerContestant:
     """zuko, eager: its lazy distributions are built anew for each step, as its documentation trains."""
     import zuko
 
@@ -94,10 +121,10 @@ def zuko(shape: Shape, seed: int) -> TorchContestant:
         flow = zuko.flows.NSF(shape.features, bins=shape.bins, **hidden)
     else:
         flow = zuko.flows.MAF(shape.features, **hidden)
-    return TorchContestant(flow, lambda x: flow().log_prob(x))
+    return EagerContestant(flow, lambda x: flow().log_prob(x))
 
 
-def nflows(shape: Shape, seed: int) -> TorchContestant:
+def nflows(shape: Shape, seed: int) -> EagerContestant:
     """nflows, eager."""
     from nflows.distributions import StandardNormal
     from nflows.flows import Flow
@@ -119,10 +146,10 @@ def nflows(shape: Shape, seed: int) -> TorchContestant:
         else:
             stack.append(MaskedAffineAutoregressiveTransform(**net))
     flow = Flow(CompositeTransform(stack), StandardNormal([shape.features]))
-    return TorchContestant(flow, flow.log_prob)
+    return EagerContestant(flow, flow.log_prob)
 
 
-BUILDERS: dict[str, Callable[[Shape, int], TorchContestant]] = {
+BUILDERS: dict[str, Callable[[Shape, int], _Torch]] = {
     "counterflow": counterflow,
     "zuko": zuko,
     "nflows": nflows,
