@@ -1,18 +1,23 @@
 """Invertible maps between data and latent, each giving value and log-determinant in one pass."""
 
+from counterflow.bijections.absolute import AbsoluteValue
 from counterflow.bijections.actnorm import ActNorm
 from counterflow.bijections.affine import Affine
+from counterflow.bijections.argmax import Argmax
 from counterflow.bijections.autoregressive import Autoregressive
 from counterflow.bijections.base import AbstractBijection, AbstractDataDependent
 from counterflow.bijections.bernstein import Bernstein
 from counterflow.bijections.chain import Chain
 from counterflow.bijections.circular_coupling import CircularCoupling
 from counterflow.bijections.circular_spline import CircularSpline
+from counterflow.bijections.clip import Clip
 from counterflow.bijections.continuous import Continuous, solve_report, trajectory
 from counterflow.bijections.coupling import Coupling
+from counterflow.bijections.dequantization import UniformDequantization, VariationalDequantization
 from counterflow.bijections.elementwise import AbstractElementwise, Elementwise
 from counterflow.bijections.exp import Exp
 from counterflow.bijections.gaussianize import Gaussianize
+from counterflow.bijections.interval import Interval
 from counterflow.bijections.invert import Invert
 from counterflow.bijections.linear import AbstractLinear, Linear
 from counterflow.bijections.lu import LULinear
@@ -27,7 +32,9 @@ from counterflow.bijections.planar import Planar
 from counterflow.bijections.radial import Radial
 from counterflow.bijections.residual import Residual
 from counterflow.bijections.sigmoid import Sigmoid
+from counterflow.bijections.sort import Sort
 from counterflow.bijections.sum_of_squares import SumOfSquares
+from counterflow.bijections.surjection import AbstractSurjection, SideBySide
 from counterflow.bijections.sylvester import Sylvester
 from counterflow.bijections.transformer_autoregressive import TransformerAutoregressive
 from counterflow.bijections.transformers import AbstractTransformer, ScaleShift, Shift, Spline
@@ -36,6 +43,15 @@ from counterflow.bijections.verify import verify
 from counterflow.bijections.whitening import Whitening
 
 __all__ = [
+    "AbsoluteValue",
+    "AbstractSurjection",
+    "Argmax",
+    "Clip",
+    "Interval",
+    "SideBySide",
+    "Sort",
+    "UniformDequantization",
+    "VariationalDequantization",
     "AbstractBijection",
     "AbstractDataDependent",
     "AbstractElementwise",
