@@ -107,14 +107,30 @@ def test_gradients_are_those_through_torchdiffeq():
     torch.testing.assert_close(found, expected, rtol=1e-7, atol=1e-7)
 
 
+@pytest.mark.parametrize("spread", [1.0, 40.0])
 @pytest.mark.parametrize("solver", [AdaptiveSolver, FixedSolver])
-def test_the_adjoint_is_backpropagation(solver):
-    values = [draw(4, 8, 3).requires_grad_(), draw(8, 1, seed=1).requires_grad_(), WEIGHTS.clone().requires_grad_()]
+def test_the_adjoint_is_backpropagation(solver, spread):
+    """Rows that move fast take many steps, so that most rows leave before the end; the scales are shared by four."""
+    scales = torch.logspace(0, math.log10(spread), 8, dtype=torch.float64).unsqueeze(-1) * draw(8, 1, seed=1).sign()
+    values = [draw(4, 8, 3).requires_grad_(), scales.requires_grad_(), WEIGHTS.clone().requires_grad_()]
     gradients = []
     for way in ("adjoint", "direct"):
         y, integral, _ = solve(field(*values[1:]), values[0], end=-2.0, solver=solver(gradients=way))
         gradients.append(torch.autograd.grad(y.sin().sum() + integral.square().sum(), values))
     torch.testing.assert_close(gradients[0], gradients[1], rtol=1e-11, atol=1e-11)
+
+
+def test_tries_that_end_at_infinity_leave_no_trace_in_gradients():
+    """At rest until time 1/2, so that a long step leads to sinh(-1000) and is undone."""
+    late = Field(lambda t, y, rows, weights: -torch.sinh(10 * y) * (t > 0.5))
+    y = torch.tensor([[0.1], [0.8]], requires_grad=True)
+    gradients = []
+    for way in ("direct", "adjoint"):
+        solution = solve(late, y, solver=AdaptiveSolver(gradients=way))
+        gradients.append(torch.autograd.grad(solution.y.sum(), y)[0])
+    assert solution.report.rejected > 0
+    assert torch.isfinite(gradients[0]).all()
+    torch.testing.assert_close(gradients[0], gradients[1], rtol=1e-3, atol=1e-6)
 
 
 def test_second_derivatives_are_those_of_finite_differences():

@@ -19,7 +19,10 @@ from counterflow.core.stepping import Trace, march
 
 __all__ = ["AdaptiveSolver", "FixedSolver", "Solution", "SolveReport", "Solver", "plain_field", "solve"]
 
-Gradients = Literal["adjoint", "direct"]
+Gradients = Literal["auto", "adjoint", "direct"]
+
+_FEW_ROWS = 1024
+"""So many rows at most are backpropagated directly when the choice is left to the library."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +37,8 @@ class AdaptiveSolver:
         rtol: The relative tolerance r; less than eight units of rounding of the dtype counts as that much.
         max_steps: The most steps that are tried, from 1.
         gradients: ``"adjoint"`` takes the steps again in the backward pass, in the memory of one step; ``"direct"``
-            keeps what all steps computed. Both differentiate the discrete solution.
+            keeps what all steps computed, which is quicker; ``"auto"`` is direct for at most 1024 rows. All of them
+            differentiate the discrete solution.
 
     Raises:
         ArgumentError: A value is out of its range.
@@ -50,7 +54,7 @@ class AdaptiveSolver:
     atol: float = 1e-5
     rtol: float = 1e-5
     max_steps: int = 1000
-    gradients: Gradients = "adjoint"
+    gradients: Gradients = "auto"
 
     def __post_init__(self) -> None:
         check_positive(self.atol, "atol")
@@ -65,18 +69,18 @@ class FixedSolver:
 
     Args:
         steps: How many steps, from 1.
-        gradients: ``"adjoint"`` or ``"direct"``, as for :class:`AdaptiveSolver`.
+        gradients: ``"auto"``, ``"adjoint"`` or ``"direct"``, as for :class:`AdaptiveSolver`.
 
     Raises:
         ArgumentError: A value is out of its range.
 
     Example:
         >>> FixedSolver(steps=8)
-        FixedSolver(steps=8, gradients='adjoint')
+        FixedSolver(steps=8, gradients='auto')
     """
 
     steps: int = 20
-    gradients: Gradients = "adjoint"
+    gradients: Gradients = "auto"
 
     def __post_init__(self) -> None:
         check_count(self.steps, "steps")
@@ -173,12 +177,8 @@ def _solve_fixed(field: Field, y: Tensor, start: float, end: float, *, solver: F
     steps = y.new_full((solver.steps, *y.shape[:-1], 1), (end - start) / solver.steps)
     way = Way(start, steps, RK4)
     report = SolveReport(4 * solver.steps, solver.steps * y.shape[:-1].numel(), 0, math.nan, finished=True)
-    if (
-        solver.gradients == "direct"
-        or torch.compiler.is_compiling()
-        or are_transforms_active()
-        or not _tracked(field, y)
-    ):
+    traced = torch.compiler.is_compiling() or are_transforms_active()
+    if traced or _is_direct(solver, y) or not _tracked(field, y):
         return Solution(*replay(field, y, way), report)
     states: list[Tensor] = []
     with torch.no_grad():
@@ -192,13 +192,14 @@ def _solve_adaptive(field: Field, y: Tensor, start: float, end: float, *, solver
         steps = transformed_steps(field, y, functools.partial(_steps, start=start, end=end, solver=solver))
         return Solution(*replay(field, y, Way(start, steps, DORMAND_PRINCE)), None)
     tracked = _tracked(field, y)
-    trace = _march(field, y, start, end, solver=solver, keep=tracked)
+    record = tracked and _is_direct(solver, y)
+    trace = _march(field, y, start, end, solver=solver, keep=tracked, record=record)
     report = SolveReport(trace.evaluations, trace.accepted, trace.rejected, trace.largest_error, finished=True)
-    if not tracked:
+    if not tracked or (record and trace.sound):
         return Solution(trace.y, trace.integral, report)
     steps, states = accepted_steps(trace)
     way = Way(start, steps, DORMAND_PRINCE, states)
-    if solver.gradients == "direct":
+    if record:  # a try that ended at infinity would have left NaN in the gradients
         return Solution(*replay(field, y, way), report)
     return Solution(*_with_adjoint(field, y, way, (trace.y, trace.integral)), report)
 
@@ -214,16 +215,19 @@ def _steps(field: Field, y: Tensor, *, start: float, end: float, solver: Adaptiv
     return accepted_steps(_march(field, y, start, end, solver=solver, keep=True))[0]
 
 
-def _march(field: Field, y: Tensor, start: float, end: float, *, solver: AdaptiveSolver, keep: bool) -> Trace:
+def _march(
+    field: Field, y: Tensor, start: float, end: float, *, solver: AdaptiveSolver, keep: bool, record: bool = False
+) -> Trace:
     trace = march(
         field,
-        y.detach(),
+        y if record else y.detach(),
         start=start,
         end=end,
         atol=solver.atol,
         rtol=solver.rtol,
         max_steps=solver.max_steps,
         keep=keep,
+        record=record,
     )
     if bool((trace.t != end).any()):
         raise SolverError(_complaint(trace, end, solver))
@@ -245,6 +249,12 @@ def _tracked(field: Field, y: Tensor) -> bool:
     return torch.is_grad_enabled() and any(x.requires_grad for x in (y, *field.rows, *field.weights))
 
 
+def _is_direct(solver: Solver, y: Tensor) -> bool:
+    if solver.gradients == "auto":
+        return y.shape[:-1].numel() <= _FEW_ROWS
+    return solver.gradients == "direct"
+
+
 def _check_gradients(value: str) -> None:
-    if value not in ("adjoint", "direct"):
-        raise ArgumentError(f"gradients must be 'adjoint' or 'direct', got {value!r}. Choose one of these.")
+    if value not in ("auto", "adjoint", "direct"):
+        raise ArgumentError(f"gradients must be 'auto', 'adjoint' or 'direct', got {value!r}. Choose one of these.")

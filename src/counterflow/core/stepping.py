@@ -49,6 +49,7 @@ class Trace:
         accepted: Steps accepted, over all rows.
         rejected: Steps tried in vain.
         largest_error: The largest estimate of an accepted step's error, as a share of the tolerance.
+        sound: Whether all error estimates were finite, those of steps tried in vain included.
         steps: For each try the places of the rows (``None`` for all), which succeeded, their states and step sizes.
     """
 
@@ -59,6 +60,7 @@ class Trace:
     accepted: int = 0
     rejected: int = 0
     largest_error: float = 0.0
+    sound: bool = True
     steps: list[tuple[Tensor | None, Tensor, Tensor, Tensor]] = field(default_factory=list)
 
 
@@ -76,9 +78,17 @@ class _Rows:
     index: Tensor | None = None
 
 
-@torch.no_grad()
 def march(
-    field: Field, y: Tensor, *, start: float, end: float, atol: float, rtol: float, max_steps: int, keep: bool
+    field: Field,
+    y: Tensor,
+    *,
+    start: float,
+    end: float,
+    atol: float,
+    rtol: float,
+    max_steps: int,
+    keep: bool = False,
+    record: bool = False,
 ) -> Trace:
     """Solve from ``start`` to ``end``, every row at its own pace.
 
@@ -91,46 +101,57 @@ def march(
         rtol: The relative one.
         max_steps: The most steps that are tried; rows that need more end early.
         keep: Remember the steps.
+        record: Let autograd record the way (not the choice of the steps).
 
     Returns:
         The ends of all rows, counts, and the steps.
     """
     eps = torch.finfo(y.dtype).eps
     goal = Tolerance(end, atol, max(rtol, 8 * eps), 8 * eps * max(abs(start), abs(end)))
-    rows = _begin(field, y, start, goal)
-    trace = Trace(y, rows.integral, rows.t, evaluations=2)
-    errors, accepted = [y.new_zeros(())], [torch.zeros((), dtype=torch.long, device=y.device)]
-    tried = 0
-    for _ in range(max_steps):
-        count = int(rows.active.sum())
-        if count == 0:
-            break
-        if count <= CROWDED * rows.active.numel():
-            _settle(trace, rows)
-            rows = _without_done(rows)
-        before, (rows, good, error) = rows, _advance(rows, goal)
-        if keep:
-            trace.steps.append((before.index, good, before.y, rows.t - before.t))
-        trace.evaluations += len(DORMAND_PRINCE.weights)
-        tried += count
-        accepted.append(good.sum())
-        errors.append(torch.where(good, error, 0.0).amax())
-    _settle(trace, rows)
-    trace.accepted, trace.largest_error = int(torch.stack(accepted).sum()), float(torch.stack(errors).amax())
+    with torch.set_grad_enabled(record):
+        rows = _begin(field, y, start, goal)
+        trace = Trace(y, rows.integral, rows.t, evaluations=2)
+        accepted, errors, worst = torch.zeros_like(rows.t, dtype=torch.long).sum(), y.new_zeros(()), y.new_zeros(())
+        tried = 0
+        for _ in range(max_steps):
+            count = int(rows.active.sum())
+            if count == 0:
+                break
+            if count <= CROWDED * rows.active.numel():
+                _settle(trace, rows)
+                rows = _without_done(rows)
+            before, (rows, good, error) = rows, _advance(rows, goal)
+            if keep:
+                trace.steps.append((before.index, good, before.y, rows.t - before.t))
+            trace.evaluations += len(DORMAND_PRINCE.weights)
+            tried += count
+            accepted, errors = accepted + good.sum(), torch.maximum(errors, torch.where(good, error, 0.0).amax())
+            worst = torch.maximum(worst, torch.where(before.active, error, 0.0).amax())
+        _settle(trace, rows)
+    trace.accepted, trace.largest_error, trace.sound = int(accepted), float(errors), bool(worst.isfinite())
     trace.rejected = tried - trace.accepted
     return trace
 
 
 def _begin(field: Field, y: Tensor, start: float, goal: Tolerance) -> _Rows:
+    """Stand at the start, with a first step for every row."""
+    t = torch.full_like(y[..., :1], start, requires_grad=False)
+    slope = field.slope(t, y, integrand=True)
+    integral = None if slope[1] is None else torch.zeros_like(t)
+    active = torch.full_like(t, goal.end != start, dtype=torch.bool)
+    return _Rows(field, t, y, integral, slope, _first_step(field, t, y, slope, goal.end - start, goal), active)
+
+
+@torch.no_grad()
+def _first_step(
+    field: Field, t: Tensor, y: Tensor, slope: tuple[Tensor, Tensor | None], span: float, goal: Tolerance
+) -> Tensor:
     """Choose every row's first step so that an Euler step would err little.
 
     Reference:
         Hairer, Norsett, Wanner, "Solving Ordinary Differential Equations I", 1993, section II.4, starting step size.
     """
-    t, span = torch.full_like(y[..., :1], start), goal.end - start
-    slope = field.slope(t, y, integrand=True)
-    integral = None if slope[1] is None else torch.zeros_like(t)
-    state, speed = _joined(y, integral), _joined(*slope)
+    state, speed = _joined(y, None if slope[1] is None else torch.zeros_like(t)), _joined(*slope)
     scale = goal.scale(state.abs())
     size, pace = _norm(state / scale), _norm(speed / scale)
     probe = torch.where((size < 1e-5) | (pace < 1e-5), 0.01 * abs(span), 0.01 * size / pace).clamp(max=abs(span))
@@ -139,8 +160,7 @@ def _begin(field: Field, y: Tensor, start: float, goal: Tolerance) -> _Rows:
     curve = torch.maximum(pace, _norm(bend / scale) / probe)
     step = torch.minimum(100 * probe, (0.01 / curve) ** (1 / DORMAND_PRINCE.order))
     step = step.nan_to_num(abs(span)).clamp(min=1e-6 * abs(span), max=abs(span))
-    active = torch.full_like(t, span != 0, dtype=torch.bool)
-    return _Rows(field, t, y, integral, slope, step if span > 0 else -step, active)
+    return step if span > 0 else -step
 
 
 def _advance(rows: _Rows, goal: Tolerance) -> tuple[_Rows, Tensor, Tensor]:
@@ -150,17 +170,13 @@ def _advance(rows: _Rows, goal: Tolerance) -> tuple[_Rows, Tensor, Tensor]:
     velocities, integrands = zip(*stages, strict=True)
     y = combine(rows.y, step, DORMAND_PRINCE.weights, velocities)
     slope = rows.field.slope(t, y, integrand=True)
-    error = combine(None, step, DORMAND_PRINCE.errors, (*velocities, slope[0]))
     integral = rows.integral
     if integral is not None:
         integral = combine(integral, step, DORMAND_PRINCE.weights, integrands)
-        error = _joined(error, combine(None, step, DORMAND_PRINCE.errors, (*integrands, slope[1])))
-    size = torch.maximum(_joined(rows.y, rows.integral).abs(), _joined(y, integral).abs())
-    error = _norm(error / goal.scale(size))
+    error = _error(rows, step, [*stages, slope], (y, integral), goal=goal)
     good = (error <= 1) & rows.active
     factor = (_SAFETY * error.clamp(min=1e-12) ** (-1 / DORMAND_PRINCE.order)).clamp(_SMALLEST, _LARGEST)
-    next_step = step * factor.nan_to_num(_SMALLEST)
-    t = torch.where(good, t, rows.t)
+    next_step, t = step * factor.nan_to_num(_SMALLEST), torch.where(good, t, rows.t)
     after = replace(
         rows,
         t=t,
@@ -171,6 +187,24 @@ def _advance(rows: _Rows, goal: Tolerance) -> tuple[_Rows, Tensor, Tensor]:
         active=rows.active & (t != goal.end) & (next_step.abs() > goal.tiny),
     )
     return after, good, error
+
+
+@torch.no_grad()
+def _error(
+    rows: _Rows,
+    step: Tensor,
+    stages: list[tuple[Tensor, Tensor | None]],
+    end: tuple[Tensor, Tensor | None],
+    *,
+    goal: Tolerance,
+) -> Tensor:
+    """The estimated error of every row's step, as a share of the tolerance."""
+    velocities, integrands = zip(*stages, strict=True)
+    error = combine(None, step, DORMAND_PRINCE.errors, velocities)
+    if rows.integral is not None:
+        error = _joined(error, combine(None, step, DORMAND_PRINCE.errors, integrands))
+    size = torch.maximum(_joined(rows.y, rows.integral).abs(), _joined(*end).abs())
+    return _norm(error / goal.scale(size))
 
 
 def _fitted(rows: _Rows, end: float) -> tuple[Tensor, Tensor]:
