@@ -48,7 +48,7 @@ def test_mass_on_the_torus_is_one():
 
 @pytest.mark.parametrize("axis", [0, 1])
 def test_density_has_no_seam(axis):
-    """On both sides of the seam, and a whole turn away, the density is the same; its gradient may jump, as at a knot."""
+    """On both sides of the seam, or a turn away, the density is the same; its gradient may jump, as at knots."""
     flow, x = torus(), 2 * draw(20, 2)
     left, right = x.clone(), x.clone()
     left[:, axis], right[:, axis] = math.pi - 1e-9, -math.pi + 1e-9

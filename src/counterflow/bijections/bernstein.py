@@ -35,8 +35,8 @@ class Bernstein(AbstractTransformer):
         ArgumentError: If the degree is below 1 or the bound is not above zero.
 
     Reference:
-        Ramasinghe et al., "Robust normalizing flows using Bernstein-type polynomials", 2021, section 3;
-        Sick, Hothorn, Duerr, "Deep transformation models", 2020, equations 3 and 4.
+        Ramasinghe et al., "Robust normalizing flows using Bernstein-type polynomials", 2021;
+        Sick, Hothorn, Duerr, "Deep transformation models", 2020.
 
     Example:
         >>> z, log_slope = Bernstein(degree=4).latent_and_log_slope(torch.tensor([0.5, 9.0]), torch.zeros(5, 2))
@@ -44,8 +44,8 @@ class Bernstein(AbstractTransformer):
         [0.5, 9.0]
     """
 
-    degree: int = 12
-    bound: float = 5.0
+    degree: int = 16
+    bound: float = 3.0
 
     def __post_init__(self) -> None:
         check_count(self.degree, "degree")

@@ -34,7 +34,7 @@ class Gaussianize(AbstractDataDependent):
         generator: Where the net's weights are drawn from.
 
     Reference:
-        Chen, Gopinath, "Gaussianization", 2000, section 3 (marginal Gaussianization by mixtures).
+        Chen, Gopinath, "Gaussianization", 2000 (marginal Gaussianization by mixtures).
 
     Example:
         >>> layer = Gaussianize(1, components=2)

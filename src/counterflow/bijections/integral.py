@@ -30,18 +30,18 @@ class AbstractIntegral(AbstractTransformer):
         Wehenkel, Louppe, "Unconstrained monotonic neural networks", 2019, equation 1 (there Clenshaw and Curtis).
     """
 
-    bound: float = 5.0
+    bound: float = 3.0
     rule: tuple[tuple[float, ...], tuple[float, ...]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         check_positive(self.bound, "bound")
-        check_count(self.nodes, "nodes")
-        points, weights = np.polynomial.legendre.leggauss(self.nodes)
+        check_count(self.rule_size, "nodes")
+        points, weights = np.polynomial.legendre.leggauss(self.rule_size)
         object.__setattr__(self, "rule", (tuple(0.5 + 0.5 * points), tuple(0.5 * weights)))
 
     @property
     @abstractmethod
-    def nodes(self) -> int:
+    def rule_size(self) -> int:
         """How many nodes the rule has."""
 
     @abstractmethod

@@ -38,7 +38,7 @@ class MonotoneIntegral(AbstractIntegral):
         ArgumentError: If ``units`` or ``nodes`` is below 1 or the bound is not above zero.
 
     Reference:
-        Wehenkel, Louppe, "Unconstrained monotonic neural networks", 2019, equations 1 and 6.
+        Wehenkel, Louppe, "Unconstrained monotonic neural networks", 2019, equation 1.
 
     Example:
         >>> z, _ = MonotoneIntegral(units=4).latent_and_log_slope(torch.tensor([0.5, 9.0]), torch.zeros(14, 2))
@@ -57,6 +57,11 @@ class MonotoneIntegral(AbstractIntegral):
     def size(self) -> int:
         """Shift and bias, and weight, center and log-width of every unit."""
         return 3 * self.units + 2
+
+    @property
+    def rule_size(self) -> int:
+        """As many nodes as asked for."""
+        return self.nodes
 
     def log_integrand(
         self, x: Float[Tensor, "*batch d"], parameters: Float[Tensor, "*rows q d"]

@@ -36,7 +36,7 @@ class SumOfSquares(AbstractIntegral):
         ArgumentError: If the degree is below 1 or the bound is not above zero.
 
     Reference:
-        Jaini, Selby, Yu, "Sum-of-squares polynomial flow", 2019, equations 8 and 9 (squares on the whole line);
+        Jaini, Selby, Yu, "Sum-of-squares polynomial flow", 2019 (squares on the whole line);
         Szego, "Orthogonal polynomials", 1939, theorem 1.21.1 (Markov and Lukacs).
 
     Example:
@@ -57,7 +57,7 @@ class SumOfSquares(AbstractIntegral):
         return 2 * self.degree + 2
 
     @property
-    def nodes(self) -> int:
+    def rule_size(self) -> int:
         """As many as integrate degree 2r exactly."""
         return self.degree + 1
 

@@ -31,7 +31,7 @@ class NormalMixture(AbstractDistribution):
         ArgumentError: If there is no feature or no component.
 
     Reference:
-        Stimper, Schoelkopf, Hernandez-Lobato, "Resampling base distributions of normalizing flows", 2022, section 2
+        Stimper, Schoelkopf, Hernandez-Lobato, "Resampling base distributions of normalizing flows", 2022
         (why the modes of a flow are those of its base).
 
     Example:

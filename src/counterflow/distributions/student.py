@@ -28,8 +28,8 @@ class StudentT(AbstractDistribution):
         ArgumentError: If ``degrees`` is not above zero.
 
     Reference:
-        Jaini, Kobyzev, Yu, Brubaker, "Tails of Lipschitz triangular flows", 2020, section 4 (as the base of a flow);
-        Figurnov, Mohamed, Mnih, "Implicit reparameterization gradients", 2018, section 3 (gradients of samples).
+        Jaini, Kobyzev, Yu, Brubaker, "Tails of Lipschitz triangular flows", 2020 (as the base of a flow);
+        Figurnov, Mohamed, Mnih, "Implicit reparameterization gradients", 2018 (gradients of samples).
 
     Example:
         >>> base = StudentT(1, degrees=1.0)  # the Cauchy law: 1 / pi at zero

@@ -72,7 +72,7 @@ def unconstrained_monotone(
     hidden: tuple[int, ...] = (64, 64),
     units: int = 8,
     nodes: int = 32,
-    bound: float = 5.0,
+    bound: float = 3.0,
     coupling: bool = False,
     activation: str = "silu",
     generator: torch.Generator | None = None,
