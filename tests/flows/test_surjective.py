@@ -7,7 +7,7 @@ import torch
 from scipy import integrate, stats
 from torch import Tensor
 
-from counterflow import flows
+from counterflow import bijections, flows
 from counterflow.bijections import (
     AbsoluteValue,
     AbstractSurjection,
@@ -63,6 +63,12 @@ SURJECTIONS = {
     ),
 }
 every = pytest.mark.parametrize("name", SURJECTIONS)
+
+
+def test_every_surjection_is_tested():
+    classes = {getattr(bijections, name) for name in bijections.__all__}
+    maps = {c for c in classes if isinstance(c, type) and issubclass(c, AbstractSurjection)} - {AbstractSurjection}
+    assert maps == {type(make(0)) for make, _, _ in SURJECTIONS.values()}
 
 
 def built(name: str, context_features: int = 0) -> tuple[AbstractSurjection, Tensor]:
