@@ -11,6 +11,7 @@ result is there already, and draws the picture.
 
 import argparse
 import os
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 
@@ -35,6 +36,10 @@ def main(arguments: list[str] | None = None) -> None:
     compare.add_argument("--libraries", nargs="+", choices=LIBRARIES, default=list(LIBRARIES))
     compare.add_argument("--jax-python", help="the interpreter that has flowjax; default .venv-bench-jax/bin/python")
     compare.add_argument("--folder", type=Path, default=RESULTS, help="where results go")
+    for command in (run, compare):
+        command.add_argument(
+            "--way", choices=("auto", "whole", "layers", "eager"), default="auto", help="what counterflow compiles"
+        )
     for command in (best, run):
         command.add_argument("--out", type=Path, help="the JSON file to write")
         command.add_argument("--weights", type=Path, help="where the best weights go; nowhere by default")
@@ -103,6 +108,8 @@ def run_one(options: argparse.Namespace) -> None:
     about = _about(options.dataset, options.library, options) | {"architecture": vars(shape)}
     out = options.out or RESULTS / f"density_{options.dataset}_{options.library}.json"
     builder, data = BUILDERS[options.library], load(options.dataset)
+    if options.library == "counterflow":
+        builder = partial(builder, way=options.way)
     record = train(lambda: builder(shape, options.seed), data, plan=plan, about=about, out=out, weights=options.weights)
     _tell(record.result)
 

@@ -37,7 +37,17 @@ def command(options: argparse.Namespace, dataset: str, library: str, *, out: Pat
     jax_python = options.jax_python or str(ROOT / ".venv-bench-jax" / "bin" / "python")
     python = jax_python if library == "flowjax" else sys.executable
     cores = ["--cores", *map(str, options.cores)] if options.cores else []
-    plan = ["--minutes", str(options.minutes), "--seed", str(options.seed), "--note", options.note, *cores]
+    plan = [
+        "--minutes",
+        str(options.minutes),
+        "--seed",
+        str(options.seed),
+        "--note",
+        options.note,
+        "--way",
+        options.way,
+        *cores,
+    ]
     return [
         python,
         "-m",

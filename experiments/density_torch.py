@@ -30,7 +30,8 @@ class _Torch:
     def log_density(self, x: np.ndarray) -> np.ndarray:
         """Log-densities in evaluation mode."""
         self.module.eval()
-        values = self._log_density(torch.from_numpy(x)).numpy()
+        with torch.compiler.set_stance("force_eager"):  # what is compiled is compiled for training batches alone
+            values = self._log_density(torch.from_numpy(x)).numpy()
         self.module.train()
         return values
 
@@ -92,8 +93,15 @@ def negative_log_likelihood(flow: nn.Module, x: Tensor) -> Tensor:
     return -flow(x).mean()
 
 
-def counterflow(shape: Shape, seed: int) -> CounterflowContestant:
-    """counterflow: spline maps are compiled, once for all layers; affine maps, nearly all matrix products, are not."""
+def counterflow(shape: Shape, seed: int, *, way: str = "auto") -> CounterflowContestant:
+    """counterflow, by default with spline maps compiled; affine maps are nearly all matrix products and run eagerly.
+
+    Args:
+        shape: The architecture.
+        seed: Where the weights come from.
+        way: ``"whole"`` compiles the training step as a whole, ``"layers"`` one map for all, ``"eager"`` nothing.
+    """
+    way = ("layers" if shape.bins else "eager") if way == "auto" else way
     transformer = Spline(bins=shape.bins, bound=shape.bound) if shape.bins else ScaleShift()
     maps = autoregressive_maps(
         shape.features,
@@ -105,10 +113,10 @@ def counterflow(shape: Shape, seed: int) -> CounterflowContestant:
         activation="relu",
         generator=torch.Generator().manual_seed(seed),
     )
-    if shape.bins:
+    if way == "layers":
         for layer in maps:
             layer.to_latent = torch.compile(layer.to_latent)
-    return CounterflowContestant(compose(maps), negative_log_likelihood)
+    return CounterflowContestant(compose(maps), negative_log_likelihood, compiled=way == "whole")
 
 
 def zuko(shape: Shape, seed: int) -> EagerContestant:
@@ -149,7 +157,7 @@ def nflows(shape: Shape, seed: int) -> EagerContestant:
     return EagerContestant(flow, flow.log_prob)
 
 
-BUILDERS: dict[str, Callable[[Shape, int], _Torch]] = {
+BUILDERS: dict[str, Callable[..., _Torch]] = {
     "counterflow": counterflow,
     "zuko": zuko,
     "nflows": nflows,
