@@ -48,7 +48,7 @@ class Net(nn.Module):
         first, second, last = (nn.Linear(b.in_features + (i == 0), b.out_features) for i, b in enumerate(twin.layers))
         self.net = nn.Sequential(first, nn.Tanh(), second, nn.Tanh(), last)
         with torch.no_grad():
-            first.weight.copy_(torch.cat((twin.layers[0].weight, twin.conditioning.joined.weight), 1))
+            first.weight.copy_(torch.cat((twin.layers[0].weight, twin.conditioning.joined), 1))
             first.bias.copy_(twin.layers[0].bias)
             for mine, other in ((second, twin.layers[1]), (last, twin.layers[2])):
                 mine.load_state_dict(other.state_dict())

@@ -14,6 +14,8 @@ TIME = "milliseconds a call", lambda figures: figures["median_ms"]
 FIRST = "seconds for the first call, compiling included", lambda figures: figures["first_s"]
 MEMORY = "megabytes that a call needs beyond those between calls", lambda figures: figures["call_mb"]
 
+PEAK = "megabytes at the peak, with what an allocator keeps between calls", lambda figures: figures["peak_mb"]
+
 
 def growth_parts(result: Mapping[str, Any]) -> list[str]:
     """How times grow with features and with layers."""
@@ -31,7 +33,7 @@ def memory_parts(result: Mapping[str, Any]) -> list[str]:
     parts = ["## Memory of deep flows in training\n", taken(result)]
     for sweep in result["sweeps"].values():
         parts.append(_said(sweep))
-        parts += [_grown(sweep, what, show) for what, show in (MEMORY, TIME)]
+        parts += [_grown(sweep, what, show) for what, show in (MEMORY, PEAK, TIME)]
         parts.append(missing_notes(sweep["rows"]))
     return parts
 
