@@ -80,9 +80,12 @@ def draw(records: list[dict], path: Path) -> None:
     names = list(dict.fromkeys(record["about"]["dataset"] for record in records))
     figure, panels = pyplot.subplots(1, len(names), figsize=(5 * len(names), 3.6), squeeze=False)
     for panel, name in zip(panels[0], names, strict=True):
-        for record in records:
-            if record["about"]["dataset"] == name:
-                _draw_one(panel, record)
+        shown = [record for record in records if record["about"]["dataset"] == name]
+        for record in shown:
+            _draw_one(panel, record)
+        ends = [record["result"]["validation"] for record in shown]
+        margin = max(1.0, max(ends) - min(ends))
+        panel.set_ylim(min(ends) - margin, max(ends) + 0.1 * margin)  # without the first steps, far below
         panel.set(title=name.upper(), xlabel="seconds from the start, compilation included", ylabel="validation nats")
         panel.legend(title="library: test nats")
     figure.tight_layout()
@@ -92,8 +95,6 @@ def draw(records: list[dict], path: Path) -> None:
 
 
 def _draw_one(panel: object, record: dict) -> None:
-    """Draw one contestant, from where it has got past the first steps."""
-    history, about, result = record["history"], record["about"], record["result"]
-    shown = [row for row in history if row["validation"] > 0.5 * history[-1]["validation"] or row["validation"] > -2]
-    label = f"{about['library']}: {result['test']:.3f}"
-    panel.plot([row["seconds"] for row in shown], [row["validation"] for row in shown], label=label, linewidth=1.5)
+    """Draw one contestant."""
+    history, label = record["history"], f"{record['about']['library']}: {record['result']['test']:.3f}"
+    panel.plot([row["seconds"] for row in history], [row["validation"] for row in history], label=label)
