@@ -165,7 +165,7 @@ def solve(
         field, solver = plain_field(field), replace(solver, gradients="direct")
     if isinstance(solver, FixedSolver):
         return _solve_fixed(field, y, start, end, solver=solver)
-    return _solve_adaptive(field, y, start, end, solver=solver)
+    return _solve_adaptive(field, y, start, end, solver=solver)  # pyright: ignore[reportCallIssue]
 
 
 def plain_field(velocity: Callable[[Tensor, Tensor], Tensor]) -> Field:

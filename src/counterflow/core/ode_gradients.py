@@ -188,8 +188,9 @@ def _step_back(
     for i in reversed(range(len(points))):
         later = [tableau.weights[i], *(row[i] for row in reversed(tableau.stages[i + 1 :]))]
         pairs = [(found[i][0], combine(None, step, later, (bar, *stage_bars)))]
-        if found[i][1] is not None and integral_bar is not None:
-            pairs.append((found[i][1], step * integral_bar * tableau.weights[i]))
+        integrand = found[i][1]
+        if integrand is not None and integral_bar is not None:
+            pairs.append((integrand, step * integral_bar * tableau.weights[i]))
         own, *gradients = _pulled_back(pairs, [points[i], *learned])
         stage_bars.append(torch.zeros_like(y) if own is None else own)
         for total, gradient in zip(totals, gradients, strict=True):

@@ -17,7 +17,7 @@ FindSteps = Callable[[Field, Tensor], Tensor]
 
 def are_transforms_active() -> bool:
     """Say whether a transform of ``torch.func`` (``grad``, ``vmap``, ``jvp`` ...) is going on."""
-    return torch._C._are_functorch_transforms_active()
+    return torch._C._are_functorch_transforms_active()  # pyright: ignore[reportPrivateUsage]
 
 
 def transformed_steps(field: Field, y: Tensor, find: FindSteps) -> Tensor:

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from itertools import pairwise
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -35,7 +35,8 @@ class Layer(NamedTuple):
     def apply(self, h: Tensor) -> Tensor:
         """Apply the layer to hidden states of shape (*lead, inputs)."""
         if self.weight.dim() > 2:
-            h = torch.einsum("...i,...oi->...o", h, self.weight) + self.bias
+            h = torch.einsum("...i,...oi->...o", h, self.weight)
+            h = h if self.bias is None else h + self.bias
         elif self.shift is not None and self.gate is None and h.dim() == 2 and self.shift.shape[0] == h.shape[0]:
             return torch.addmm(self.shift, h, self.weight.t())
         else:
@@ -68,15 +69,14 @@ class Concat(AbstractConditioning):
 
     def __init__(self, width: int, context_features: int, *, generator: torch.Generator | None = None) -> None:
         super().__init__()
-        self.joined = make_linear(1 + context_features, width, generator=generator)
-        self.joined.bias = None  # the first layer has one
+        self.joined = _weight(1 + context_features, width, generator)
 
     def bind(self, layers: list[nn.Linear], context: Tensor | None) -> tuple[Tensors, Tensors]:
         """Compute the context's part of the first layer."""
-        weights = (self.joined.weight[:, 0], *(x for layer in layers for x in (layer.weight, layer.bias)))
+        weights = (self.joined[:, 0], *(x for layer in layers for x in (layer.weight, layer.bias)))
         if context is None:
             return (), weights
-        return (functional.linear(context, self.joined.weight[:, 1:], layers[0].bias),), weights
+        return (functional.linear(context, self.joined[:, 1:], layers[0].bias),), weights
 
     def layers(self, t: Tensor, rows: Tensors, weights: Tensors) -> list[Layer]:
         """Shift the first layer."""
@@ -112,12 +112,11 @@ class Modulation(AbstractConditioning):
         super().__init__()
         self.widths, self.squash = widths, squash
         self.gates = make_linear(1 + context_features, sum(widths), generator=generator)
-        self.shifts = make_linear(1 + context_features, sum(widths), generator=generator)
-        self.shifts.bias = None  # the layers have some
+        self.shifts = _weight(1 + context_features, sum(widths), generator)
 
     def bind(self, layers: list[nn.Linear], context: Tensor | None) -> tuple[Tensors, Tensors]:
         """Compute the context's part of gates and shifts."""
-        weights = torch.cat((self.gates.weight, self.shifts.weight))
+        weights = torch.cat((self.gates.weight, self.shifts))
         bias = functional.pad(self.gates.bias, (0, sum(self.widths)))
         own = tuple(x for layer in layers for x in (layer.weight, layer.bias))
         if context is None:
@@ -164,11 +163,9 @@ class Hypernetwork(AbstractConditioning):
         self.sizes = [(b, a + (i == 0)) for i, (a, b) in enumerate(pairwise(widths))]
         emitted = sum(outputs * (1 + (inputs if rank is None else rank)) for outputs, inputs in self.sizes)
         self.emitter = MLP(0, emitted, hidden=hidden, context_features=context_features, generator=generator)
-        self.pace = nn.Parameter(make_linear(1, widths[1], generator=generator).weight[:, 0].detach())
+        self.pace = nn.Parameter(_weight(1, widths[1], generator)[:, 0].detach())
         if rank is not None:
-            self.bases = nn.ParameterList(
-                make_linear(inputs, rank, generator=generator).weight.detach() for _, inputs in self.sizes
-            )
+            self.bases = nn.ParameterList(_weight(inputs, rank, generator) for _, inputs in self.sizes)
 
     def bind(self, layers: list[nn.Linear], context: Tensor | None) -> tuple[Tensors, Tensors]:
         """Emit the weights, flat."""
@@ -198,6 +195,11 @@ class Hypernetwork(AbstractConditioning):
         ]
 
 
+def _weight(inputs: int, outputs: int, generator: torch.Generator | None) -> nn.Parameter:
+    """The weights of a linear layer without a bias."""
+    return cast("nn.Parameter", make_linear(inputs, outputs, generator=generator).weight)
+
+
 def make_conditioning(
     kind: str,
     widths: tuple[int, ...],
@@ -225,7 +227,6 @@ def make_conditioning(
         >>> make_conditioning("film", (2, 8, 2), 1)
         Modulation(
           (gates): Linear(in_features=2, out_features=8, bias=True)
-          (shifts): Linear(in_features=2, out_features=8, bias=False)
         )
     """
     if kind == "concat":

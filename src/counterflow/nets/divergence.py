@@ -45,7 +45,7 @@ def bind_module(
         return torch.func.functional_call(module, values, (t, y, *rows[: len(given)]))
 
     def rate(t: Tensor, y: Tensor, rows: Tensors, weights: Tensors) -> tuple[Tensor, Tensor]:
-        value, pull_back = torch.func.vjp(lambda state: velocity(t, state, rows, weights), y)
+        value, pull_back = torch.func.vjp(lambda x: velocity(t, x, rows, weights), y)  # pyright: ignore[reportAssignmentType]
         directions = _directions(y, None if probes is None else rows[-1].unflatten(-1, probes.shape[-2:]))
         parts = torch.func.vmap(lambda e: (pull_back(e)[0] * e).sum(-1, keepdim=True))(directions)
         return value, parts.sum(0) if probes is None else parts.mean(0)
