@@ -14,7 +14,10 @@ Reference:
     Gregory, Delbourgo, "Piecewise rational quadratic interpolation to monotonic data", 1982.
 """
 
+import functools
+import itertools
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -137,6 +140,8 @@ def _solve(share: Tensor, cell: _Bin) -> Tensor:
 
 def _find_bin(x: Tensor, parameters: Tensor, *, bound: float, axis: int) -> _Bin:
     """Look up the bin of each point, along the widths (axis 0) or the heights (axis 1)."""
+    if torch.compiler.is_compiling():
+        return _find_bin_by_comparing(x, parameters, bound=bound, axis=axis)
     table = _knots(parameters, bound)
     inner = table[..., axis, 1:-1, :]
     index = (x.unsqueeze(-2) >= inner).sum(-2, keepdim=True)
@@ -157,3 +162,29 @@ def _knots(parameters: Tensor, bound: float) -> Tensor:
     slopes = soft_bound(parameters[..., 2 * bins :, :], MAX_LOG_SLOPE).exp()
     slopes = functional.pad(slopes, (0, 0, 1, 1), value=1.0).unsqueeze(-3)
     return torch.cat((torch.cat((low, inner, high), -2), slopes), -3)
+
+
+def _find_bin_by_comparing(x: Tensor, parameters: Tensor, *, bound: float, axis: int) -> _Bin:
+    """The same, written out bin by bin: many operations on single numbers, which a compiler fuses into one loop."""
+    bins = (parameters.shape[-2] + 1) // 3
+    raw = parameters.unbind(-2)
+    ends = _ends(raw[:bins], bound), _ends(raw[bins : 2 * bins], bound)
+    flat = torch.zeros_like(raw[0])  # the raw slope of 1 at both ends
+    slopes = [flat, *raw[2 * bins :], flat]
+    columns = [[*knots[:2]] for knots in ends] + [slopes[:2]]
+    for k in range(1, bins):
+        above = x >= ends[axis][k]
+        for column, knots in zip(columns, (*ends, slopes), strict=True):
+            column[:] = [torch.where(above, knots[k + i], column[i]) for i in (0, 1)]
+    (left, right), (bottom, top), raw_slopes = columns
+    slope_left, slope_right = (soft_bound(slope, MAX_LOG_SLOPE).exp() for slope in raw_slopes)
+    return _Bin(left, bottom, right - left, top - bottom, slope_left, slope_right)
+
+
+def _ends(raw: Sequence[Tensor], bound: float) -> list[Tensor]:
+    """The ends of all bins along one axis, the exact ends of the interval included."""
+    largest = functools.reduce(torch.maximum, raw).detach()
+    shares = list(itertools.accumulate((r - largest).exp() for r in raw))
+    scale = 2 * bound * (1 - len(raw) * MIN_BIN) / shares[-1]
+    inner = [k * (2 * bound * MIN_BIN) - bound + share * scale for k, share in enumerate(shares[:-1], 1)]
+    return [torch.full_like(inner[0], -bound), *inner, torch.full_like(inner[0], bound)]
