@@ -219,3 +219,25 @@ class TestStepwise:
                 run.conditions()
                 run.advance(torch.zeros(10))
         assert 0.3 * whole < counter.get_total_flops() < 0.7 * whole
+
+
+class TestHalves:
+    @pytest.mark.parametrize("reverse", [False, True])
+    @pytest.mark.parametrize("features", [2, 7, 8])
+    @pytest.mark.parametrize("residual", [False, True])
+    def test_leaving_zeros_out_changes_nothing(self, monkeypatch, reverse, features, residual):
+        settings = {"hidden": (12, 12), "reverse": reverse, "residual": residual, "zero": False, "context_features": 1}
+        monkeypatch.setattr("counterflow.nets.masked._WORTH_HALVING", 0)
+        halved = MaskedMLP(features, 3, **settings, generator=generator()).double()
+        assert all(layer.halves is not None for layer in list(halved.layers)[1:])
+        x, context = draw(5, features, seed=1), draw(5, 1, seed=2)
+        with torch.no_grad():
+            found = halved(x, context)
+        torch.testing.assert_close(found, halved(x, context).detach(), rtol=1e-12, atol=1e-12)
+
+    def test_a_quarter_of_the_multiplications_is_left_out(self):
+        net = MaskedMLP(32, 4, hidden=(256, 256), zero=False)
+        with torch.no_grad(), FlopCounterMode(display=False) as counter:
+            net(torch.zeros(10, 32))
+        whole = 2 * 10 * (32 * 256 + 256 * 256 + 256 * 128)
+        assert counter.get_total_flops() < 0.79 * whole
