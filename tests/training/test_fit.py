@@ -11,6 +11,7 @@ from counterflow import flows
 from counterflow.core.errors import ArgumentError, DataError, ShapeError
 from counterflow.core.outcomes import FitOutcome
 from counterflow.core.random import derive_seed
+from counterflow.nets import conditioners_in, run_conditioner
 from counterflow.training import Batch, FitReport, JsonLinesLog, fit, negative_log_likelihood
 from tests.training.helpers import DiagonalGaussian, assert_same_state, normal_rows, quick_fit, seeded, state
 
@@ -233,7 +234,7 @@ class TestErrors:
         assert run_unhooked(script).splitlines() == [
             "schedule must be one of 'cosine', 'plateau', 'constant', got 'linear'. Choose one of these.",
             "compile must be one of True, False, 'auto', got 'maybe'. Choose one of these.",
-            "precision must be one of 'float32', 'float64', got 'bfloat16'. Choose one of these.",
+            "precision must be one of 'float32', 'float64', 'mixed', got 'bfloat16'. Choose one of these.",
         ]
 
 
@@ -300,3 +301,29 @@ def test_any_module_with_a_log_density_can_be_fitted():
     flow = Exponential()
     quick_fit(flow, x, **FULL_BATCH)
     assert flow.log_rate.exp().item() == pytest.approx(1 / x.mean().item(), rel=1e-3)
+
+
+class TestMixedPrecision:
+    def test_conditioners_alone_are_rounded(self):
+        """The map has bfloat16's parameters; its log-determinant is theirs to the last digit."""
+        flow, x = flows.realnvp(4, layers=1, hidden=(64,)), normal_rows(50, 4)
+        quick_fit(flow, x)
+        layer = flow.bijection.parts[-1]
+        exact = layer.net(x[:, :2])
+        with conditioners_in(flow, torch.bfloat16), torch.no_grad():
+            z, log_det = layer.to_latent(x)
+            rounded = run_conditioner(layer.net, x[:, :2], None)
+        assert torch.equal(rounded, rounded.bfloat16().float())
+        assert 0 < (rounded - exact).abs().max() < 0.05
+        assert torch.equal(log_det, layer.transformer.to_latent(x[:, 2:], rounded)[1])
+        assert z.dtype == log_det.dtype == torch.float32
+
+    def test_it_learns_as_well_and_is_over_afterwards(self):
+        x = normal_rows(2000, 2) @ torch.tensor([[1.0, 0.9], [0.0, 0.4]])
+        reached = []
+        for precision in ("float32", "mixed"):
+            flow = flows.maf(2, layers=2, hidden=(16,), generator=seeded())
+            reached.append(quick_fit(flow, x, precision=precision, max_epochs=10, compile=False).best_validation)
+            assert all(getattr(part, "low_precision", None) is None for part in flow.modules())
+        assert reached[0] == pytest.approx(reached[1], abs=0.02)
+        assert reached[0] != reached[1]

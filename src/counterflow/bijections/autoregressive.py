@@ -6,7 +6,7 @@ from torch import Tensor
 
 from counterflow.bijections.base import AbstractBijection, broadcast_batch
 from counterflow.bijections.transformers import AbstractTransformer
-from counterflow.nets import MaskedMLP, Stepwise
+from counterflow.nets import MaskedMLP, Stepwise, run_conditioner
 
 __all__ = ["Autoregressive"]
 
@@ -74,7 +74,7 @@ class Autoregressive(AbstractBijection):
     ) -> tuple[Float[Tensor, "*out features"], Float[Tensor, "*out"]]:
         """Map data to latent in one pass."""
         context = context if self.context_features else None
-        return self.transformer.to_latent(broadcast_batch(x, context), self._conditions(x, context))
+        return self.transformer.to_latent(broadcast_batch(x, context), run_conditioner(self.net, x, context))
 
     def to_data(
         self, z: Float[Tensor, "*batch features"], context: Float[Tensor, "*rows c"] | None = None
@@ -97,6 +97,3 @@ class Autoregressive(AbstractBijection):
     def extra_repr(self) -> str:
         """Name the family and the order."""
         return f"{self.transformer}, reverse={self.reverse}"
-
-    def _conditions(self, x: Tensor, context: Tensor | None) -> Tensor:
-        return self.net(x, context).to(x.dtype)

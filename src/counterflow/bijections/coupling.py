@@ -6,7 +6,7 @@ from torch import Tensor
 
 from counterflow.bijections.base import AbstractBijection, broadcast_batch
 from counterflow.bijections.transformers import AbstractTransformer
-from counterflow.nets import make_conditioner
+from counterflow.nets import make_conditioner, run_conditioner
 
 __all__ = ["Coupling"]
 
@@ -68,7 +68,7 @@ class Coupling(AbstractBijection):
     ) -> tuple[Float[Tensor, "*out features"], Float[Tensor, "*out"]]:
         """Map the free half to latent."""
         kept, free, context = self._split(x, context)
-        mapped, log_det = self.transformer.to_latent(free, self.net(kept, context).to(x.dtype))
+        mapped, log_det = self.transformer.to_latent(free, run_conditioner(self.net, kept, context))
         return self._join(kept, mapped), log_det
 
     def to_data(
@@ -76,7 +76,7 @@ class Coupling(AbstractBijection):
     ) -> tuple[Float[Tensor, "*out features"], Float[Tensor, "*out"]]:
         """Map the free half to data."""
         kept, free, context = self._split(z, context)
-        mapped, log_det = self.transformer.to_data(free, self.net(kept, context).to(z.dtype))
+        mapped, log_det = self.transformer.to_data(free, run_conditioner(self.net, kept, context))
         return self._join(kept, mapped), log_det
 
     def extra_repr(self) -> str:

@@ -5,6 +5,7 @@ from counterflow.nets.linear import ACTIVATIONS, make_linear
 from counterflow.nets.lipschitz import LipschitzMLP, spectral_bound
 from counterflow.nets.masked import MaskedLinear, MaskedMLP
 from counterflow.nets.mlp import MLP, Constant, make_conditioner
+from counterflow.nets.precision import conditioners_in, run_conditioner
 from counterflow.nets.residual import ResidualMLP
 from counterflow.nets.stepwise import Stepwise
 from counterflow.nets.transformer import CausalTransformer
@@ -22,7 +23,9 @@ __all__ = [
     "VelocityMLP",
     "bind_module",
     "Stepwise",
+    "conditioners_in",
     "make_conditioner",
     "make_linear",
+    "run_conditioner",
     "spectral_bound",
 ]

@@ -38,7 +38,7 @@ def fit(
     clip: float | None = 5.0,
     device: str | torch.device = "auto",
     compile: bool | Literal["auto"] = "auto",
-    precision: Literal["float32", "float64"] = "float32",
+    precision: Literal["float32", "float64", "mixed"] = "float32",
     generator: torch.Generator | None = None,
     checkpoint: str | Path | None = None,
     resume: bool = False,
@@ -73,7 +73,7 @@ def fit(
         clip: The largest norm of the gradient; ``None`` for no limit.
         device: Where to train; ``"auto"`` is CUDA where there is a GPU, else the CPU.
         compile: Whether to use ``torch.compile``; ``"auto"`` does in runs long enough to repay it.
-        precision: The dtype to train in.
+        precision: The dtype to train in; ``"mixed"`` is float32 with the matrix products of conditioners in bfloat16.
         generator: Where the randomness comes from: one number is drawn from it and seeds the run.
         checkpoint: A folder that follows the run.
         resume: Go on from the checkpoint, to the same result bit by bit as if the run had never stopped.

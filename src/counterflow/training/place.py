@@ -8,18 +8,20 @@ import torch
 from torch import nn
 
 from counterflow.core.errors import ArgumentError
+from counterflow.nets import conditioners_in
 from counterflow.training.settings import check_choice
 
 __all__ = ["Place", "at_work", "find_place"]
 
-_PRECISIONS = {"float32": torch.float32, "float64": torch.float64}
+_PRECISIONS = {"float32": torch.float32, "float64": torch.float64, "mixed": torch.float32}
 
 
 class Place(NamedTuple):
-    """Where a run computes, and in which dtype."""
+    """Where a run computes, in which dtype, and in which the conditioners of the flow do if it is another one."""
 
     device: torch.device
     dtype: torch.dtype
+    conditioners: torch.dtype | None = None
 
 
 def find_place(device: str | torch.device, precision: str) -> Place:
@@ -27,17 +29,17 @@ def find_place(device: str | torch.device, precision: str) -> Place:
 
     Args:
         device: A device, or ``"auto"`` for CUDA where there is a GPU, else the CPU.
-        precision: ``"float32"`` or ``"float64"``.
+        precision: ``"float32"``, ``"float64"``, or ``"mixed"`` for conditioners in bfloat16 and all else in float32.
 
     Raises:
         ArgumentError: Torch finds no such device here, or the precision is another one.
 
     Example:
         >>> find_place("cpu", "float64")
-        Place(device=device(type='cpu'), dtype=torch.float64)
+        Place(device=device(type='cpu'), dtype=torch.float64, conditioners=None)
     """
     check_choice(precision, tuple(_PRECISIONS), "precision")
-    return Place(_device(device), _PRECISIONS[precision])
+    return Place(_device(device), _PRECISIONS[precision], torch.bfloat16 if precision == "mixed" else None)
 
 
 @contextmanager
@@ -46,7 +48,8 @@ def at_work(flow: nn.Module, place: Place) -> Iterator[None]:
     home = next((Place(p.device, p.dtype) for p in flow.parameters() if p.is_floating_point()), place)
     _move(flow, home, place)
     try:
-        yield
+        with conditioners_in(flow, place.conditioners):
+            yield
     finally:
         _move(flow, place, home)
 
