@@ -74,9 +74,10 @@ class ContrastAwareAutoregressive(AbstractBijection):
     def to_data(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Map latent to data in as many passes as there are features."""
         x = log_det = torch.zeros_like(z)
+        degrees = torch.tensor(self.net.order, device=z.device)  # the reversal is its own inverse
         for step in range(self.features):
             guess, log_det = self.transformer.to_data(z, self._conditions(x))
-            x = torch.where(self.net.degrees <= step, guess, 0.0)
+            x = torch.where(degrees <= step, guess, 0.0)
         return x, log_det
 
     def _conditions(self, x: Tensor) -> Tensor:

@@ -8,10 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
-from counterflow.bijections.spline import MAX_LOG_SLOPE, MIN_BIN
-from counterflow.bijections.spline import _Bin as Bin
-from counterflow.bijections.spline import _solve as solve
-from counterflow.bijections.spline import _value_and_log_slope as value_and_log_slope
+from counterflow.bijections.spline import MAX_LOG_SLOPE, MIN_BIN, Bin, solve_bin, value_and_log_slope
 from counterflow.bijections.transformers import AbstractTransformer, Spline
 from counterflow.core.numerics import soft_bound
 
@@ -78,7 +75,7 @@ class CircularSpline(AbstractTransformer):
         """Rotate and bend back."""
         z = wrap_angle(z - parameters[..., 0, :])
         cell = _find_bin(z, parameters[..., 1:, :], axis=1)
-        position = solve(((z - cell.bottom) / cell.height).clamp(0.0, 1.0), cell).clamp(0.0, 1.0)
+        position = solve_bin(((z - cell.bottom) / cell.height).clamp(0.0, 1.0), cell).clamp(0.0, 1.0)
         return wrap_angle(cell.left + cell.width * position), -value_and_log_slope(position, cell)[1]
 
 

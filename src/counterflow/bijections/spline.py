@@ -27,7 +27,7 @@ from torch.nn import functional
 
 from counterflow.core.numerics import soft_bound
 
-__all__ = ["MIN_BIN", "MAX_LOG_SLOPE", "spline_to_data", "spline_to_latent"]
+__all__ = ["MAX_LOG_SLOPE", "MIN_BIN", "Bin", "solve_bin", "spline_to_data", "spline_to_latent", "value_and_log_slope"]
 
 MIN_BIN = 1e-3
 """The least width and height of a bin, as a share of the interval."""
@@ -36,7 +36,7 @@ MAX_LOG_SLOPE = math.log(1e3)
 """The largest absolute log-slope at a knot."""
 
 
-class _Bin(NamedTuple):
+class Bin(NamedTuple):
     """The bin that holds a point: its corner, its size, and the slopes at its two ends."""
 
     left: Tensor
@@ -73,7 +73,7 @@ def spline_to_latent(
     clamped = x.clamp(-bound, bound)
     cell = _find_bin(clamped, parameters, bound=bound, axis=0)
     position = ((clamped - cell.left) / cell.width).clamp(0.0, 1.0)
-    share, log_slope = _value_and_log_slope(position, cell)
+    share, log_slope = value_and_log_slope(position, cell)
     inside = x.abs() <= bound
     return torch.where(inside, cell.bottom + cell.height * share, x), torch.where(inside, log_slope, 0.0)
 
@@ -108,13 +108,13 @@ def spline_to_data(
     """
     clamped = z.clamp(-bound, bound)
     cell = _find_bin(clamped, parameters, bound=bound, axis=1)
-    position = _solve(((clamped - cell.bottom) / cell.height).clamp(0.0, 1.0), cell).clamp(0.0, 1.0)
-    _, log_slope = _value_and_log_slope(position, cell)
+    position = solve_bin(((clamped - cell.bottom) / cell.height).clamp(0.0, 1.0), cell).clamp(0.0, 1.0)
+    _, log_slope = value_and_log_slope(position, cell)
     inside = z.abs() <= bound
     return torch.where(inside, cell.left + cell.width * position, z), torch.where(inside, -log_slope, 0.0)
 
 
-def _value_and_log_slope(position: Tensor, cell: _Bin) -> tuple[Tensor, Tensor]:
+def value_and_log_slope(position: Tensor, cell: Bin) -> tuple[Tensor, Tensor]:
     """The share of the bin's height that is reached, and the log of the slope, at a share of its width."""
     mean_slope = cell.height / cell.width
     rest = 1 - position
@@ -126,7 +126,7 @@ def _value_and_log_slope(position: Tensor, cell: _Bin) -> tuple[Tensor, Tensor]:
     return share, (numerator * (mean_slope / denominator).square()).log()
 
 
-def _solve(share: Tensor, cell: _Bin) -> Tensor:
+def solve_bin(share: Tensor, cell: Bin) -> Tensor:
     """The share of the bin's width at which a share of its height is reached."""
     mean_slope = cell.height / cell.width
     b = cell.slope_left - share * (cell.slope_left + cell.slope_right - 2 * mean_slope)
@@ -138,7 +138,7 @@ def _solve(share: Tensor, cell: _Bin) -> Tensor:
     return torch.where(negative, 0.5 * total / torch.where(negative, a, 1.0), 2 * product / total)
 
 
-def _find_bin(x: Tensor, parameters: Tensor, *, bound: float, axis: int) -> _Bin:
+def _find_bin(x: Tensor, parameters: Tensor, *, bound: float, axis: int) -> Bin:
     """Look up the bin of each point, along the widths (axis 0) or the heights (axis 1)."""
     if torch.compiler.is_compiling():
         return _find_bin_by_comparing(x, parameters, bound=bound, axis=axis)
@@ -148,7 +148,7 @@ def _find_bin(x: Tensor, parameters: Tensor, *, bound: float, axis: int) -> _Bin
     both = torch.cat((index, index + 1), -2).unsqueeze(-3)
     ends = table.gather(-2, both.expand(*both.shape[:-3], 3, 2, -1))
     (left, right), (bottom, top), (slope_left, slope_right) = (end.unbind(-2) for end in ends.unbind(-3))
-    return _Bin(left, bottom, right - left, top - bottom, slope_left, slope_right)
+    return Bin(left, bottom, right - left, top - bottom, slope_left, slope_right)
 
 
 def _knots(parameters: Tensor, bound: float) -> Tensor:
@@ -164,7 +164,7 @@ def _knots(parameters: Tensor, bound: float) -> Tensor:
     return torch.cat((torch.cat((low, inner, high), -2), slopes), -3)
 
 
-def _find_bin_by_comparing(x: Tensor, parameters: Tensor, *, bound: float, axis: int) -> _Bin:
+def _find_bin_by_comparing(x: Tensor, parameters: Tensor, *, bound: float, axis: int) -> Bin:
     """The same, written out bin by bin: many operations on single numbers, which a compiler fuses into one loop."""
     bins = (parameters.shape[-2] + 1) // 3
     raw = parameters.unbind(-2)
@@ -178,7 +178,7 @@ def _find_bin_by_comparing(x: Tensor, parameters: Tensor, *, bound: float, axis:
             column[:] = [torch.where(above, knots[k + i], column[i]) for i in (0, 1)]
     (left, right), (bottom, top), raw_slopes = columns
     slope_left, slope_right = (soft_bound(slope, MAX_LOG_SLOPE).exp() for slope in raw_slopes)
-    return _Bin(left, bottom, right - left, top - bottom, slope_left, slope_right)
+    return Bin(left, bottom, right - left, top - bottom, slope_left, slope_right)
 
 
 def _ends(raw: Sequence[Tensor], bound: float) -> list[Tensor]:
