@@ -82,10 +82,10 @@ class Autoregressive(AbstractBijection):
         """Map latent to data, one feature after another."""
         context = context if self.context_features else None
         z = broadcast_batch(z, context)
-        batch, points = z.shape[:-1], z.shape[:-1].numel()
-        columns = z.reshape(points, self.features).T.contiguous().unbind()
-        contexts = None if context is None else context.expand(*batch, -1).reshape(points, -1)
-        run = Stepwise(self.net, contexts, points=points)
+        batch, flat = z.shape[:-1], z.reshape(-1, self.features)
+        columns = flat.T.contiguous().unbind()
+        contexts = None if context is None else context.expand(*batch, -1).reshape(flat.shape[0], context.shape[-1])
+        run = Stepwise(self.net, contexts, points=flat.shape[0])
         values, log_slopes = list(columns), []
         for feature in self.net.order:
             x, log_slope = self.transformer.data_and_log_slope(columns[feature], run.conditions().to(z.dtype))
