@@ -64,6 +64,8 @@ class Continuous(AbstractBijection):
 
     calls: Tensor
 
+    one_pass_to_data = False
+
     def __init__(
         self,
         velocity: nn.Module,

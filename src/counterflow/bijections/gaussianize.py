@@ -45,6 +45,8 @@ class Gaussianize(AbstractDataDependent):
 
     initialized: Tensor
 
+    one_pass_to_data = False
+
     def __init__(
         self,
         features: int,

@@ -40,6 +40,8 @@ class MixtureCDF(AbstractElementwise):
         2.0
     """
 
+    one_pass_to_data = False
+
     def __init__(self, means: Tensor, deviations: Tensor | None = None, *, weights: Tensor | None = None) -> None:
         deviations = torch.ones_like(means) if deviations is None else deviations
         weights = torch.ones_like(means) if weights is None else weights

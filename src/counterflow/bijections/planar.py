@@ -49,6 +49,8 @@ class Planar(AbstractBijection):
 
     direction: Tensor
 
+    one_pass_to_data = False
+
     def __init__(
         self,
         features: int,

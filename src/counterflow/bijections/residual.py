@@ -57,6 +57,8 @@ class Residual(AbstractBijection):
 
     signs: Tensor
 
+    one_pass_to_data = False
+
     def __init__(
         self,
         features: int,

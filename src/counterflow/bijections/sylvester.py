@@ -56,6 +56,8 @@ class Sylvester(AbstractBijection):
 
     vectors: Tensor
 
+    one_pass_to_data = False
+
     def __init__(
         self,
         features: int,

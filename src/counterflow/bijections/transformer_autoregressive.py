@@ -49,6 +49,8 @@ class TransformerAutoregressive(AbstractBijection):
         [1.0, 2.0, 3.0, 4.0]
     """
 
+    one_pass_to_data = False
+
     def __init__(
         self,
         event_shape: int | tuple[int, ...],

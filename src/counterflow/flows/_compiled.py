@@ -25,8 +25,8 @@ def compiled(flow: Flow) -> "CompiledFlow":
 
     The copy has the weights of this moment and never changes; masks are folded into them. Each function is compiled
     when it is first called, which takes seconds to minutes, and again for another number of points (once: from then on
-    for any number). The way of an autoregressive map that goes feature by feature is too long to be compiled at once:
-    there the function of one feature is.
+    for any number). A way that goes step by step, as that of an autoregressive map towards data, is too long to be
+    compiled: there the function of one feature is.
 
     Args:
         flow: The flow; it stays as it is.
@@ -141,9 +141,9 @@ class _StepCompiled(AbstractTransformer):
 
 
 def _goes_stepwise(bijection: AbstractBijection, direction: str) -> bool:
-    """Whether a direction of a map, or of a part of it, goes feature by feature."""
+    """Whether a direction of a map, or of a part of it, goes step by step."""
     if isinstance(bijection, Chain):
         return any(_goes_stepwise(part, direction) for part in bijection.parts)
     if isinstance(bijection, Invert):
         return _goes_stepwise(bijection.inner, "to_data" if direction == "to_latent" else "to_latent")
-    return isinstance(bijection, Autoregressive) and direction == "to_data"
+    return direction == "to_data" and not bijection.one_pass_to_data

@@ -22,7 +22,7 @@ def maf(
     activation: str = "silu",
     generator: torch.Generator | None = None,
 ) -> Flow:
-    r"""Build a masked autoregressive flow: densities in one pass, samples in one pass per feature.
+    r"""Build a masked autoregressive flow: densities in one pass, samples feature by feature.
 
     .. math:: z_i = x_i\, e^{s_i(x_{<i}, c)} + t_i(x_{<i}, c)
 
@@ -70,7 +70,7 @@ def iaf(
     activation: str = "silu",
     generator: torch.Generator | None = None,
 ) -> Flow:
-    r"""Build an inverse autoregressive flow: samples in one pass, densities in one pass per feature.
+    r"""Build an inverse autoregressive flow: samples in one pass, densities feature by feature.
 
     .. math:: x_i = z_i\, e^{s_i(z_{<i}, c)} + t_i(z_{<i}, c)
 

@@ -73,7 +73,7 @@ def spline_autoregressive(
     activation: str = "silu",
     generator: torch.Generator | None = None,
 ) -> Flow:
-    """Build an autoregressive neural spline flow (NSF-AR): the sharper density; samples take a pass per feature.
+    """Build an autoregressive neural spline flow (NSF-AR): the sharper density; samples go feature by feature.
 
     Each map comes after a random permutation and a learned linear map.
 
