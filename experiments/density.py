@@ -78,7 +78,7 @@ def run_best(options: argparse.Namespace) -> None:
 def judge_saved(options: argparse.Namespace) -> None:
     """Print the log-densities of a flow whose training was cut short."""
     _use_cores(options.cores)
-    import torch
+    from safetensors.torch import load_file
 
     from experiments.density_best import build, judge_turned
     from experiments.density_data import load
@@ -86,7 +86,7 @@ def judge_saved(options: argparse.Namespace) -> None:
 
     data = load("bsds300")
     contestant = build(data.features, 0, compiled=False)
-    contestant.restore(torch.load(options.weights, weights_only=True))
+    contestant.restore(load_file(options.weights))
     _tell(judge(contestant, data))
     _tell(judge_turned(contestant, data))
 
@@ -139,12 +139,17 @@ def _about(dataset: str, library: str, options: argparse.Namespace) -> dict:
         "dataset": dataset,
         "library": library,
         "versions": {name: version(name) for name in engines},
-        "command": " ".join(["python", "-m", "experiments.density", *sys.argv[1:]]),
+        "command": " ".join(["python", "-m", "experiments.density", *(_without_folder(word) for word in sys.argv[1:])]),
         "python": platform.python_version(),
         "machine": platform.machine(),
         "cores": len(os.sched_getaffinity(0)),
         "note": options.note,
     }
+
+
+def _without_folder(word: str) -> str:
+    """A word of the command line; of a path from the root its last part, for the rest is this machine's."""
+    return Path(word).name if Path(word).is_absolute() else word
 
 
 def _tell(result: dict) -> None:

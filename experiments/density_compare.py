@@ -8,7 +8,7 @@ from pathlib import Path
 
 from experiments.density_loop import say
 
-__all__ = ["compare", "draw", "is_done"]
+__all__ = ["compare", "draw", "is_done", "seconds_to_reach"]
 
 ROOT = Path(__file__).parents[1]
 
@@ -29,7 +29,24 @@ def compare(options: argparse.Namespace) -> None:
             f"{about['dataset']:8} {about['library']:12} test {result['test']:9.3f} +- {result['test_error']:.3f} "
             f"validation {result['validation']:9.3f} steps {result['steps']:7d} parameters {about['parameters']:8d}"
         )
+    for dataset in options.datasets:
+        _tell_reached([record for record in records if record["about"]["dataset"] == dataset])
     draw(records, options.folder / "density.png")
+
+
+def seconds_to_reach(history: list[dict], validation: float) -> float | None:
+    """When a contestant first had a validation log-density, in seconds; ``None`` if it never had."""
+    return next((row["seconds"] for row in history if row["validation"] >= validation), None)
+
+
+def _tell_reached(records: list[dict]) -> None:
+    """Say when counterflow was where each peer ended."""
+    ours = [record["history"] for record in records if record["about"]["library"] == "counterflow"]
+    for record in records if ours else []:
+        about, end = record["about"], record["history"][-1]["validation"]
+        reached = seconds_to_reach(ours[0], end)
+        when = "never" if reached is None else f"after {reached:.0f} s"
+        say(f"{about['dataset']:8} counterflow was where {about['library']} ended ({end:.3f} nats) {when}")
 
 
 def command(options: argparse.Namespace, dataset: str, library: str, *, out: Path) -> list[str]:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from counterflow.bijections import ScaleShift, Spline
@@ -45,7 +46,7 @@ class _Torch:
 
     def save(self, path: Path) -> None:
         """Write the state dict."""
-        torch.save(self.module.state_dict(), path)
+        save_file({name: value.contiguous() for name, value in self.module.state_dict().items()}, path)
 
 
 class EagerContestant(_Torch):

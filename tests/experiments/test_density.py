@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from experiments.density_compare import is_done
+from experiments.density_compare import is_done, seconds_to_reach
 from experiments.density_data import TURNS, DataSet, centered, patches_to_points, turn, turn_patches, turned_points
 from experiments.density_loop import Record, log_densities, rate_at
 
@@ -113,3 +113,9 @@ def test_a_record_is_done_when_it_has_a_result_for_the_same_time(tmp_path: Path)
     assert json.loads(path.read_text())["history"] == [{"seconds": 1.0}]
     assert is_done(path, 60)
     assert not is_done(path, 61)
+
+
+def test_seconds_to_reach_are_those_of_the_first_row_that_is_there():
+    history = [{"seconds": t, "validation": v} for t, v in [(1.0, -3.0), (2.0, -1.0), (3.0, -2.0)]]
+    assert seconds_to_reach(history, -2.0) == 2.0
+    assert seconds_to_reach(history, 0.0) is None

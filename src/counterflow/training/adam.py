@@ -86,5 +86,5 @@ def updated(
     moments.square.mul_(second).addcmul_(gradient, gradient, value=1 - second)
     steps = moments.steps.to(vector.dtype)
     rate = learning_rate / -torch.expm1(steps * math.log(first))  # 1 - decay^steps, with all its digits
-    spread = moments.square.sqrt() / (-torch.expm1(steps * math.log(second))).sqrt() + _TINY
+    spread = moments.square.sqrt() * (-torch.expm1(steps * math.log(second))).rsqrt() + _TINY
     return vector * (1 - learning_rate * weight_decay) - rate * moments.mean / spread

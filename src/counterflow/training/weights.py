@@ -40,8 +40,9 @@ class Layout:
 
     def join(self, tensors: Sequence[Tensor], *, out: Tensor | None = None) -> Float[Tensor, " n"]:
         """One tensor for each parameter as one vector, zeros in the gaps."""
-        pairs = [(t.reshape(-1), t.new_zeros(gap)) for t, gap in zip(tensors, self._gaps, strict=True)]
-        pieces = [piece for pair in pairs for piece in pair]
+        pieces: list[Tensor] = []
+        for tensor, gap in zip(tensors, self._gaps, strict=True):
+            pieces += [tensor.reshape(-1), tensor.new_zeros(gap)] if gap else [tensor.reshape(-1)]
         return torch.cat(pieces) if out is None else torch.cat(pieces, out=out)
 
 
