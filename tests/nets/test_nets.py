@@ -228,6 +228,7 @@ class TestHalves:
     def test_leaving_zeros_out_changes_nothing(self, monkeypatch, reverse, features, residual):
         settings = {"hidden": (12, 12), "reverse": reverse, "residual": residual, "zero": False, "context_features": 1}
         monkeypatch.setattr("counterflow.nets.masked._WORTH_HALVING", 0)
+        monkeypatch.setattr("counterflow.nets.masked._is_worth_halving", lambda: not torch.is_grad_enabled())
         halved = MaskedMLP(features, 3, **settings, generator=generator()).double()
         assert all(layer.halves is not None for layer in list(halved.layers)[1:])
         x, context = draw(5, features, seed=1), draw(5, 1, seed=2)
@@ -235,7 +236,8 @@ class TestHalves:
             found = halved(x, context)
         torch.testing.assert_close(found, halved(x, context).detach(), rtol=1e-12, atol=1e-12)
 
-    def test_a_quarter_of_the_multiplications_is_left_out(self):
+    def test_a_quarter_of_the_multiplications_is_left_out(self, monkeypatch):
+        monkeypatch.setattr("counterflow.nets.masked._is_worth_halving", lambda: True)
         net = MaskedMLP(32, 4, hidden=(256, 256), zero=False)
         with torch.no_grad(), FlopCounterMode(display=False) as counter:
             net(torch.zeros(10, 32))

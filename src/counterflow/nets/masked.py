@@ -57,7 +57,7 @@ class MaskedLinear(nn.Module):
 
     Args:
         mask: True where a weight may differ from zero, shape (outputs, inputs).
-        halves: Which outputs see early inputs alone, to leave zeros out where no gradient is wanted; ``None`` for all.
+        halves: Which outputs see early inputs alone; compiled code without gradients leaves their zeros out.
         zero: Start all weights and biases at zero.
         generator: Where the weights are drawn from.
 
@@ -89,7 +89,7 @@ class MaskedLinear(nn.Module):
         self, x: Float[Tensor, "*batch inputs"], context: Float[Tensor, "*rows c"] | None = None
     ) -> Float[Tensor, "*out outputs"]:
         """Apply the layer to ``x`` and ``context`` side by side."""
-        if self.halves is not None and context is None and not torch.is_grad_enabled():  # gradients would cost more
+        if self.halves is not None and context is None and _is_worth_halving():
             return self.halves.linear(x, self._masked(), self.bias)
         return apply_linear(x, context, weight=self._masked(), bias=self.bias)
 
@@ -118,6 +118,11 @@ class MaskedLinear(nn.Module):
         """Whether the weight is the module's own, and a constant for now."""
         wanted = torch.is_grad_enabled() and self.weight.requires_grad
         return isinstance(self.weight, nn.Parameter) and not wanted and not self.weight.is_inference()
+
+
+def _is_worth_halving() -> bool:
+    """Whether leaving zeros out pays: with gradients it does not, nor where outputs are joined by a copy."""
+    return torch.compiler.is_compiling() and not torch.is_grad_enabled()
 
 
 class MaskedMLP(nn.Module):
