@@ -42,7 +42,7 @@ def seconds_to_reach(history: list[dict], validation: float) -> float | None:
 def _tell_reached(records: list[dict]) -> None:
     """Say when counterflow was where each peer ended."""
     ours = [record["history"] for record in records if record["about"]["library"] == "counterflow"]
-    for record in records if ours else []:
+    for record in [record for record in records if ours and record["about"]["library"] != "counterflow"]:
         about, end = record["about"], record["history"][-1]["validation"]
         reached = seconds_to_reach(ours[0], end)
         when = "never" if reached is None else f"after {reached:.0f} s"

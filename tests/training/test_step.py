@@ -4,10 +4,12 @@ import pytest
 import torch
 from torch import nn
 
+from counterflow import flows
 from counterflow.training import TrainingStep
+from counterflow.training import run as run_module
 from counterflow.training import step as step_module
 from counterflow.training.adam import Moments, clipped, updated
-from tests.training.helpers import seeded
+from tests.training.helpers import DiagonalGaussian, normal_rows, quick_fit, seeded
 
 
 def squares(module, x):
@@ -184,7 +186,9 @@ class TestCompiling:
         script = """
             import torch
             from torch import nn
-            from counterflow.training import TrainingStep
+            from counterflow import flows
+from counterflow.training import TrainingStep
+from counterflow.training import run as run_module
             compile = torch.compile
             torch.compile = lambda function, **settings: compile(function, backend="eager", **{
                 key: value for key, value in settings.items() if key == "fullgraph"})
@@ -205,7 +209,9 @@ class TestCompiling:
     def test_buffers_that_training_changes_are_changed(self, run_unhooked, compile):
         script = """
             import sys, torch
-            from counterflow.training import TrainingStep
+            from counterflow import flows
+from counterflow.training import TrainingStep
+from counterflow.training import run as run_module
             from tests.training.helpers import CountingGaussian, normal_rows
             compile = torch.compile
             torch.compile = lambda function, fullgraph=False, options=None: compile(
@@ -220,3 +226,28 @@ class TestCompiling:
             print("changed")
         """
         assert run_unhooked(script, compile, warnings="default") == "changed"
+
+
+class TestTrust:
+    """Calls of a compiled step may skip checks only where nothing can change behind the compiler's back."""
+
+    @pytest.fixture
+    def trusted(self, monkeypatch):
+        seen = []
+        monkeypatch.setattr(
+            run_module, "TrainingStep", lambda *a, trusted, **k: seen.append(trusted) or TrainingStep(*a, **k)
+        )
+        return seen
+
+    @pytest.mark.parametrize(
+        ("flow", "settings", "expected"),
+        [
+            (lambda: flows.realnvp(2, layers=1), {}, True),
+            (lambda: flows.realnvp(2, layers=1), {"on_epoch": lambda record: None}, False),
+            (lambda: DiagonalGaussian(2), {}, False),
+        ],
+        ids=["our own", "with a callback", "a module of the user's"],
+    )
+    def test_fit_trusts_what_it_knows(self, trusted, flow, settings, expected):
+        quick_fit(flow(), normal_rows(), max_epochs=1, **settings)
+        assert trusted == [expected]
