@@ -186,9 +186,7 @@ class TestCompiling:
         script = """
             import torch
             from torch import nn
-            from counterflow import flows
-from counterflow.training import TrainingStep
-from counterflow.training import run as run_module
+            from counterflow.training import TrainingStep
             compile = torch.compile
             torch.compile = lambda function, **settings: compile(function, backend="eager", **{
                 key: value for key, value in settings.items() if key == "fullgraph"})
@@ -209,9 +207,7 @@ from counterflow.training import run as run_module
     def test_buffers_that_training_changes_are_changed(self, run_unhooked, compile):
         script = """
             import sys, torch
-            from counterflow import flows
-from counterflow.training import TrainingStep
-from counterflow.training import run as run_module
+            from counterflow.training import TrainingStep
             from tests.training.helpers import CountingGaussian, normal_rows
             compile = torch.compile
             torch.compile = lambda function, fullgraph=False, options=None: compile(
@@ -226,6 +222,28 @@ from counterflow.training import run as run_module
             print("changed")
         """
         assert run_unhooked(script, compile, warnings="default") == "changed"
+
+
+def test_a_deep_flow_is_compiled_layer_by_layer(run_unhooked):
+    """Layers that are alike share their code, which they may only if their parameters share no memory."""
+    script = """
+        import torch
+        from counterflow import flows
+        from counterflow.training import Batch, TrainingStep, negative_log_likelihood
+        compile = torch.compile
+        torch.compile = lambda function: compile(function, backend="aot_eager", fullgraph=True)
+        x = torch.randn(40, 2, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+        def run(compile):
+            flow = flows.realnvp(2, layers=18, hidden=(4, 4), generator=torch.Generator().manual_seed(0)).double()
+            step = TrainingStep(flow, negative_log_likelihood, compile=compile, trusted=True)
+            losses = [step(Batch(x), 0.01) for _ in range(4)]
+            step.close()
+            return torch.stack(losses), flow(x).detach()
+        for one, other in zip(run(True), run(False)):
+            torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-9)
+        print("same")
+    """
+    assert run_unhooked(script, warnings="default") == "same"
 
 
 class TestTrust:

@@ -72,7 +72,7 @@ class TrainingStep:
         self._model: Any = module
         self._whole: WholeStep | None = None
         self._form: Any = None
-        self._undecided, self._may_fail = compile == "auto", True
+        self._undecided, self._may_fail, self._unasked = compile == "auto", True, compile == "auto"
         if compile is True:
             self._compile()
 
@@ -128,6 +128,8 @@ class TrainingStep:
             return
         if not self._undecided or self._is_deep():
             self._model = torch.compile(self.module)
+        if self._is_deep():
+            self.weights.separate()  # layers share compiled code only if their parameters share no memory
         if not self._is_deep():
             settings = {"clip": self._clip, "weight_decay": self._decay, "trusted": self._trusted}
             self._whole = whole_step(self.module, self._loss, layout=self.weights.layout, **settings)
@@ -149,14 +151,25 @@ class TrainingStep:
         return _scalar(value.detach())
 
     def _piecewise(self, batch: Any, learning_rate: float) -> Tensor:
-        value = _scalar(self._loss(self._model, batch))
+        value = _scalar(self._value(batch))
         value.backward()
         self.weights.gather_gradient()
         if self._clip is not None:
             self.weights.gradient.copy_(clipped(self.weights.gradient, self._clip))
         self._optimizer.param_groups[0]["lr"] = learning_rate
         self._optimizer.step()
+        self.weights.spread()
         return value.detach()
+
+    def _value(self, batch: Any) -> Tensor:
+        """The loss; a module that was compiled unasked runs eagerly once the compiler fails."""
+        try:
+            return self._loss(self._model, batch)
+        except Exception:
+            if self._model is self.module or not self._unasked:
+                raise
+            self._model = self.module
+            return self._loss(self._model, batch)
 
     def _make_optimizer(self) -> torch.optim.Optimizer:
         vector = self.weights.vector

@@ -64,6 +64,7 @@ class Weights:
         self.layout = Layout(module)
         self.vector = nn.Parameter(self.layout.join([p.detach() for p in self._parameters]))
         self.vector.grad = self.gradient = torch.zeros_like(self.vector)
+        self._are_windows = True
         for parameter, window in zip(self._parameters, self.layout.windows(self.vector.detach()), strict=True):
             parameter.data, parameter.grad = window, None
 
@@ -90,6 +91,19 @@ class Weights:
             self.vector.copy_(snapshot["vector"])
             for name, buffer in buffers.items():
                 buffer.copy_(snapshot[f"buffer.{name}"])
+        self.spread()
+
+    def separate(self) -> None:
+        """Give every parameter memory of its own already now; :meth:`spread` brings it up to date after each step."""
+        self.release()
+        self._are_windows = False
+
+    @torch.no_grad()
+    def spread(self) -> None:
+        """Copy the vector to parameters that have memory of their own."""
+        if not self._are_windows:
+            for parameter, window in zip(self._parameters, self.layout.windows(self.vector), strict=True):
+                parameter.copy_(window)
 
     def release(self) -> None:
         """Give every parameter its own memory again."""
