@@ -16,6 +16,7 @@ POSITIONAL: dict[str, str] = {
     "counterfactuals.learn_background": "schema, rows and labels are what is learned from; everything else has a name",
     "counterfactuals.search": "a problem, its start and its box are one thing to solve; everything else has a name",
     "nets.VelocityMLP.forward": "velocities are called with time, state and context everywhere",
+    "nets.run_conditioner": "a net, its points and their context go together, as in a call of the net",
     "tables.describe_change": "a column, and its value before and after",
     "flows.initialize": "a flow, the rows and their context go together, as in a call of the flow",
     "metrics.interval_validity": "an interval is written as two numbers: values, low, high",
