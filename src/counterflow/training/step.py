@@ -130,7 +130,7 @@ class TrainingStep:
             self._model = torch.compile(self.module)
         if self._is_deep():
             self.weights.separate()  # layers share compiled code only if their parameters share no memory
-        if not self._is_deep():
+        else:
             settings = {"clip": self._clip, "weight_decay": self._decay, "trusted": self._trusted}
             self._whole = whole_step(self.module, self._loss, layout=self.weights.layout, **settings)
 
