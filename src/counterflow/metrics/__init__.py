@@ -12,6 +12,8 @@ from counterflow.metrics.conformal import (
     permute_one_column,
 )
 from counterflow.metrics.evaluation import Metrics, evaluate
+from counterflow.metrics.faithfulness import langevin_samples, unfaithfulness
+from counterflow.metrics.intervals import Interval, bootstrap_interval, wilson_interval
 from counterflow.metrics.outliers import isolation_forest_scores, lof_scores
 from counterflow.metrics.proximity import (
     gower_distance,
@@ -37,8 +39,10 @@ from counterflow.metrics.shares import (
 from counterflow.metrics.spread import diversity
 
 __all__ = [
+    "Interval",
     "Metrics",
     "actionability",
+    "bootstrap_interval",
     "changed_features",
     "conformal_pvalue",
     "conformal_threshold",
@@ -51,6 +55,7 @@ __all__ = [
     "isolation_forest_scores",
     "l1_distance",
     "l2_distance",
+    "langevin_samples",
     "lof_scores",
     "lp_distance",
     "mad_distance",
@@ -64,6 +69,8 @@ __all__ = [
     "sparsity",
     "standard_scale",
     "target_distance",
+    "unfaithfulness",
     "validity",
+    "wilson_interval",
     "witness_share",
 ]

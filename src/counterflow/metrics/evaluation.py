@@ -35,6 +35,7 @@ def evaluate(
     tolerance: float | int | Float[np.ndarray, "_"] = 0.0,
     log_density: Float[np.ndarray, "_"] | None = None,
     log_density_space: str | None = None,
+    unfaithfulness: Float[np.ndarray, "_"] | None = None,
     pool_valid: Flags | None = None,
     seconds: float | None = None,
     random_state: int = 0,
@@ -55,6 +56,7 @@ def evaluate(
     ``proximity_l1``, ``_l2``, ``_mad``                     continuous columns, scaled (means)        valid answers
     ``proximity_gower``, ``_mixed``                         all columns (means)                       valid answers
     ``log_density_mean``, ``_median``, ``_space``           natural logarithm                         valid answers
+    ``unfaithfulness_median``, ``unfaithfulness_mean``      :func:`unfaithfulness`                    valid answers
     ``lof_median``, ``lof_mean``                            :func:`lof_scores`                        valid answers
     ``isolation_forest_median``, ``isolation_forest_mean``  :func:`isolation_forest_scores`           valid answers
     ``diversity``                                           :func:`diversity`                         valid answers
@@ -86,6 +88,7 @@ def evaluate(
         tolerance: The largest change that counts as none in the sparsity.
         log_density: (answers,), nats.
         log_density_space: The space that the density is in, in words ("standardized units").
+        unfaithfulness: (answers,), distances to what the model itself imagines (:func:`unfaithfulness`).
         pool_valid: Raw draws that are valid, any shape.
         seconds: The time the answers took.
         random_state: The seed of the isolation forest.
@@ -104,7 +107,8 @@ def evaluate(
     _check_partners(predicted, target, factuals, counterfactuals)
     flags = {"valid": _valid(predicted, target, valid), "found": found, "kept": kept}
     flags |= {"witness": witness, "plausible": plausible}
-    rows = _row_count(flags, {"group": group, "log_density": log_density, "rows": counterfactuals})
+    scores = {"log_density": log_density, "unfaithfulness": unfaithfulness}
+    rows = _row_count(flags, scores | {"group": group, "rows": counterfactuals})
     counted = _counted(flags, rows)
     result = _shares(flags, counted, group, factual_count, witness_informative=witness_informative)
     if factuals is not None and counterfactuals is not None:
@@ -117,8 +121,8 @@ def evaluate(
         if group is not None:
             space = _embed(pair[1], _levels(columns, factuals, counterfactuals), unit)
             result |= _if_any({"diversity": spread.diversity(space, group[counted])})
-    if log_density is not None:
-        result |= _summary("log_density", log_density[counted])
+    for name, values in scores.items():
+        result |= {} if values is None else _summary(name, values[counted])
     if log_density_space is not None:
         result["log_density_space"] = log_density_space
     if pool_valid is not None:
