@@ -18,6 +18,7 @@ POSITIONAL: dict[str, str] = {
     "nets.VelocityMLP.forward": "velocities are called with time, state and context everywhere",
     "nets.run_conditioner": "a net, its points and their context go together, as in a call of the net",
     "tables.describe_change": "a column, and its value before and after",
+    "models.distill": "a model, and the table that it is distilled on: its schema and its rows",
     "flows.initialize": "a flow, the rows and their context go together, as in a call of the flow",
     "metrics.interval_validity": "an interval is written as two numbers: values, low, high",
     "metrics.target_distance": "an interval is written as two numbers: values, low, high",

@@ -1,14 +1,28 @@
 """The one room that adapts users' models: scikit-learn's are converted exactly, torch networks are borrowed.
 
 :func:`adapt` gives an :class:`AdaptedModel`, whatever came; :func:`wrap` says of a network or a function what it
-answers.
+answers; :func:`distill` trains a differentiable stand-in for a model that has no formula.
 """
 
 from counterflow.models.adapted import AdaptedModel
 from counterflow.models.adapting import adapt
+from counterflow.models.agreement import StandInReport
 from counterflow.models.borrowing import Loan
 from counterflow.models.fingerprints import fingerprint
+from counterflow.models.stand_in import distill, restore_stand_in, stand_in_parts
 from counterflow.models.table_classifier import TableClassifier
 from counterflow.models.wrapping import WrappedModel, wrap
 
-__all__ = ["AdaptedModel", "Loan", "TableClassifier", "WrappedModel", "adapt", "fingerprint", "wrap"]
+__all__ = [
+    "AdaptedModel",
+    "Loan",
+    "StandInReport",
+    "TableClassifier",
+    "WrappedModel",
+    "adapt",
+    "distill",
+    "fingerprint",
+    "restore_stand_in",
+    "stand_in_parts",
+    "wrap",
+]

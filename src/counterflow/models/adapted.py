@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from counterflow.core.errors import ArgumentError, ModelError
+from counterflow.models.agreement import StandInReport
 from counterflow.tables.hints import did_you_mean, listed
 
 __all__ = ["AdaptedModel"]
@@ -31,7 +32,10 @@ class AdaptedModel:
         probabilistic: Whether ``probabilities`` are the model's own; if not they are 1 for the predicted class and 0
             elsewhere, and ``logits`` are margins.
         formula: Numbers to logits; ``None`` if it is a black box.
-        why_not: Why it is a black box, as a sentence; ``None`` if it is none.
+        why_not: Why it has no formula of its own, as a sentence; ``None`` if it has one.
+        stand_in: Whether the formula is a distilled stand-in (:func:`~counterflow.models.distill`): good for a slope,
+            never for a verdict. The equation above then holds only about.
+        stand_in_report: How well the stand-in answers for the model; ``None`` if there is none.
         loan: The context to call the formula in: a network's flags are set once instead of at every call.
     """
 
@@ -43,6 +47,8 @@ class AdaptedModel:
     probabilistic: bool = True
     formula: Callable[[Tensor], Tensor] | None = field(default=None, repr=False)
     why_not: str | None = None
+    stand_in: bool = False
+    stand_in_report: StandInReport | None = None
     loan: AbstractContextManager[Any] = field(default_factory=nullcontext, repr=False)
 
     @property

@@ -12,6 +12,7 @@ from counterflow.core.errors import DataError
 from counterflow.models.adapted import AdaptedModel
 from counterflow.models.fingerprints import fingerprint
 from counterflow.models.setting import Setting
+from counterflow.models.table_features import TableFeatures, standard_units
 from counterflow.tables.codec import TableCodec
 from counterflow.tables.schema import Schema
 
@@ -44,8 +45,7 @@ class TableClassifier:
         self.classes = tuple(classes)
         self.tensors = {name: tensor.double() for name, tensor in tensors.items()}
         self._codec = TableCodec(schema)
-        self._numeric = torch.tensor([not column.labeled for column in schema.columns])
-        self._levels = _levels(schema)
+        self._features = TableFeatures(schema, self.tensors["center"], self.tensors["scale"])
 
     @classmethod
     def fit(cls, schema: Schema, frame: Any, labels: Any, *, strength: float = 1.0) -> "TableClassifier":
@@ -72,7 +72,7 @@ class TableClassifier:
                 f"a classifier needs rows of two classes at least, got only {known[0]!r}. Check the target."
             )
         numbers = torch.from_numpy(TableCodec(schema).to_numbers(frame))
-        center, scale = _standard(schema, numbers)
+        center, scale = standard_units(schema, numbers)
         blank = {"weight": torch.zeros(1), "bias": torch.zeros(1), "center": center, "scale": scale}
         features = cls(schema, known, blank).features(numbers).numpy()
         positions = {label: place for place, label in enumerate(known)}
@@ -85,13 +85,7 @@ class TableClassifier:
 
     def features(self, numbers: Float[Tensor, "rows columns"]) -> Float[Tensor, "rows features"]:
         """Standardized numbers, then one indicator for each category and atom; differentiable in the numbers."""
-        columns, values = self._levels
-        picked = numbers[:, columns]
-        hits = (picked == values) | (picked.isnan() & values.isnan())
-        special = torch.zeros_like(numbers).index_add(1, columns, hits.to(numbers.dtype)) > 0
-        units = (numbers - self.tensors["center"]) / self.tensors["scale"]
-        plain = torch.where(special | ~self._numeric, torch.zeros_like(units), units)
-        return torch.cat((plain[:, self._numeric], hits.to(numbers.dtype)), 1)
+        return self._features(numbers)
 
     def logits(self, numbers: Float[Tensor, "rows columns"]) -> Float[Tensor, "rows classes"]:
         """Unnormalized log-probabilities of rows in the codec's form."""
@@ -133,29 +127,3 @@ def _plain_labels(labels: Any) -> list[Any]:
     """Labels of any kind as plain values, which a saved folder can hold."""
     values = labels.to_list() if hasattr(labels, "to_list") else labels
     return [value.item() if isinstance(value, np.generic) else value for value in values]
-
-
-def _levels(schema: Schema) -> tuple[Tensor, Tensor]:
-    """The column and the number of every category and atom."""
-    pairs = [
-        (position, value)
-        for position, column in enumerate(schema.columns)
-        for value in (*range(len(column.categories)), *(atom.value for atom in column.atoms))
-    ]
-    columns = torch.tensor([position for position, _ in pairs], dtype=torch.long)
-    return columns, torch.tensor([float(value) for _, value in pairs], dtype=torch.float64)
-
-
-def _standard(schema: Schema, numbers: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and deviation of the ordinary numbers of each column."""
-    center, scale = torch.zeros(len(schema), dtype=torch.float64), torch.ones(len(schema), dtype=torch.float64)
-    for position, column in enumerate(schema.columns):
-        values = numbers[:, position]
-        ordinary = torch.tensor([column.code_of(value) is None for value in values.tolist()])
-        kept = values[ordinary & ~values.isnan()]
-        if column.labeled or not len(kept):
-            continue
-        center[position] = kept.mean()
-        deviation = kept.std(correction=0)
-        scale[position] = deviation if deviation > 0 else 1.0
-    return center, scale
