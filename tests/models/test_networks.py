@@ -295,9 +295,9 @@ def test_what_must_be_stated(arguments, words):
         wrap(nn.Linear(4, 3), **arguments)
 
 
-def test_a_path_is_no_model():
-    with pytest.raises(ArgumentError, match="a torch module or a function, got str"):
-        wrap.__wrapped__("model.onnx", output="logits", classes=NAMES)
+def test_a_number_is_no_model():
+    with pytest.raises(ArgumentError, match="an estimator, an ONNX session or the path of a file, got int"):
+        wrap(7, output="logits", classes=NAMES)
 
 
 def test_the_network_stays_in_its_own_precision(iris):

@@ -1,13 +1,15 @@
 """The one room that adapts users' models: scikit-learn's are converted exactly, torch networks are borrowed.
 
-:func:`adapt` gives an :class:`AdaptedModel`, whatever came; :func:`wrap` says of a network or a function what it
-answers; :func:`distill` trains a differentiable stand-in for a model that has no formula.
+Boosters, ONNX files and functions are asked as they are. :func:`adapt` gives an :class:`AdaptedModel`, whatever came;
+:func:`wrap` says of a model what it answers where it does not say so itself; :func:`distill` trains a differentiable
+stand-in for a model that has no formula.
 """
 
 from counterflow.models.adapted import AdaptedModel
 from counterflow.models.adapting import adapt
 from counterflow.models.agreement import StandInReport
 from counterflow.models.borrowing import Loan
+from counterflow.models.files import read_model
 from counterflow.models.fingerprints import fingerprint
 from counterflow.models.stand_in import distill, restore_stand_in, stand_in_parts
 from counterflow.models.table_classifier import TableClassifier
@@ -22,6 +24,7 @@ __all__ = [
     "adapt",
     "distill",
     "fingerprint",
+    "read_model",
     "restore_stand_in",
     "stand_in_parts",
     "wrap",

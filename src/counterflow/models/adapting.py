@@ -7,6 +7,7 @@ from torch import nn
 
 from counterflow.core.errors import ModelError
 from counterflow.models.adapted import AdaptedModel
+from counterflow.models.engines import adapt_engine, is_engine
 from counterflow.models.estimators import adapt_estimator
 from counterflow.models.functions import adapt_bare_function, adapt_function
 from counterflow.models.networks import adapt_network
@@ -34,6 +35,7 @@ def _is_wrapped_network(model: Any) -> bool:
 ADAPTERS: tuple[tuple[Callable[[Any], bool], Callable[[Any, Setting], AdaptedModel]], ...] = (
     (lambda model: isinstance(model, TableClassifier), adapt_table_classifier),
     (_is_wrapped_network, adapt_network),
+    (is_engine, adapt_engine),
     (lambda model: isinstance(model, WrappedModel), adapt_function),
     (lambda model: isinstance(model, nn.Module), _refuse_bare_network),
     (lambda model: hasattr(model, "predict") and not isinstance(model, type), adapt_estimator),
@@ -45,8 +47,8 @@ def adapt(model: Any, schema: Schema, *, like: Any, codec: TableCodec | None = N
     """Put a user's model behind one face, and try it on some of the user's rows.
 
     Args:
-        model: A fitted estimator with ``predict`` (and ``predict_proba``), a function on the user's frame, or what
-            :func:`wrap` gives.
+        model: A fitted estimator with ``predict`` (and ``predict_proba``), a booster, an ONNX session, the path of a
+            file of these, a function on the user's frame, or what :func:`wrap` gives.
         schema: The columns of the table.
         like: A frame of the user's rows, of the kind and types that the model reads; up to some hundred are tried.
         codec: The codec of ``schema``, if there is one already.
@@ -56,7 +58,8 @@ def adapt(model: Any, schema: Schema, *, like: Any, codec: TableCodec | None = N
         says in a sentence why it is a black box.
 
     Raises:
-        ModelError: If the model is not fitted, fails, or answers in a wrong form.
+        ModelError: If the model is not fitted, fails, answers in a wrong form, or does not say what it answers.
+        MissingExtra: If it is a file, and the library that reads it is not installed.
         DataError: If ``like`` does not fit the schema.
 
     Example:
@@ -77,5 +80,6 @@ def adapt(model: Any, schema: Schema, *, like: Any, codec: TableCodec | None = N
         if applies(model):
             return adapter(model, setting)
     raise ModelError(
-        f"a model must be a fitted estimator, a function on the frame or models.wrap(...), got {type(model).__name__}."
+        f"a model must be a fitted estimator, a booster, the path of an ONNX file, a function on the frame or "
+        f"models.wrap(...), got {type(model).__name__}."
     )

@@ -11,13 +11,18 @@ from counterflow.core.errors import ModelError
 from counterflow.models.adapted import AdaptedModel
 from counterflow.models.agreement import disagreement
 from counterflow.models.answers import ask, check_labels, check_probabilities, check_values, one_hot
+from counterflow.models.booster_frames import with_categories
 from counterflow.models.conversion import NotConvertible, convert_estimator
+from counterflow.models.engine import Engine
 from counterflow.models.fingerprints import fingerprint
 from counterflow.models.formulas import OwnFormula, table_columns
 from counterflow.models.setting import Setting, pick, row_count
 from counterflow.tables.table import Table
 
-__all__ = ["adapt_estimator", "describe", "reads"]
+__all__ = ["adapt_estimator", "describe", "estimator_engine", "reads"]
+
+_BY_TYPE = ("xgboost", "lightgbm")
+"""Libraries that know categories by the type of their column: text, as it comes from a file, must be made one."""
 
 
 def adapt_estimator(model: Any, setting: Setting) -> AdaptedModel:
@@ -47,6 +52,31 @@ def adapt_estimator(model: Any, setting: Setting) -> AdaptedModel:
     return _with_formula(own, model, setting)
 
 
+def estimator_engine(model: Any, setting: Setting) -> Engine:
+    """Open an estimator whose classes are to have other names than its own.
+
+    Args:
+        model: Fitted, with ``predict_proba``, or a regressor.
+        setting: The table it reads.
+
+    Returns:
+        What feeds it and asks it.
+    """
+    name = describe(model)
+    names = ask(name, reads, model, setting)
+    judges = hasattr(model, "predict_proba")
+    function = model.predict_proba if judges else model.predict
+    return Engine(
+        name,
+        lambda frame: _input(model, frame, names, name),
+        lambda rows: _quietly(function, rows),
+        model,
+        output="probabilities" if judges else None,
+        classes=_classes(model, name) if judges else None,
+        certain=judges,
+    )
+
+
 def describe(model: Any) -> str:
     """A model's name for a sentence: a pipeline is known by its last step.
 
@@ -63,7 +93,7 @@ def describe(model: Any) -> str:
 
 def reads(model: Any, setting: Setting) -> list[str] | None:
     """The columns that an estimator was fitted on, in its order; ``None`` if it does not say and takes the frame."""
-    names = getattr(model, "feature_names_in_", None)
+    names = _own_names(model)
     if names is not None:
         return [str(name) for name in names]
     count = getattr(model, "n_features_in_", None)
@@ -78,12 +108,21 @@ def reads(model: Any, setting: Setting) -> list[str] | None:
     )
 
 
+def _own_names(model: Any) -> Any:
+    """The names of its columns by scikit-learn's attribute, or by CatBoost's."""
+    if type(model).__module__.startswith("catboost"):
+        named = [str(name) for name in model.feature_names_]
+        return None if named == [str(place) for place in range(len(named))] else named
+    return getattr(model, "feature_names_in_", None)
+
+
 def _input(model: Any, frame: Any, names: list[str] | None, name: str) -> Any:
     if names is None:
         return frame
     columns = pick(frame, names, name)
-    nameless = getattr(model, "feature_names_in_", None) is None
-    return columns.to_numpy() if nameless and hasattr(columns, "to_numpy") else columns
+    if _own_names(model) is None:
+        return columns.to_numpy() if hasattr(columns, "to_numpy") else columns
+    return with_categories(columns) if type(model).__module__.startswith(_BY_TYPE) else columns
 
 
 def _functions(model: Any, name: str, setting: Setting) -> tuple[Any, Any]:
@@ -116,7 +155,7 @@ def _quietly(function: Any, frame: Any) -> Any:
 
 def _classes(model: Any, name: str) -> tuple[Any, ...] | None:
     classes = getattr(model, "classes_", None)
-    if classes is None:
+    if classes is None or len(classes) == 0:
         _check_regressor(model, name)
         return None
     if isinstance(classes, list) and classes and isinstance(classes[0], np.ndarray):

@@ -54,6 +54,8 @@ def _pieces(value: Any, above: tuple[int, ...]) -> Iterator[bytes]:
         yield repr(value).encode()
     elif isinstance(value, Path):
         yield value.read_bytes()
+    elif isinstance(value, bytearray | memoryview):
+        yield bytes(value)
     elif isinstance(value, torch.Tensor | np.ndarray | np.generic):
         yield from _array(np.asarray(value.detach().cpu() if isinstance(value, torch.Tensor) else value))
     elif isinstance(value, Mapping | list | tuple):

@@ -137,12 +137,12 @@ def _train(net: StandInNet, lessons: _Lessons, *, regression: bool, generator: t
     """Fit the perceptron to the answers, with early stopping on a tenth of them."""
     answers = (lessons.answers - net.value_center) / net.value_scale if regression else lessons.answers
     with torch.no_grad():
-        batch = Batch(net.encode(lessons.numbers), answers.float())
+        batch = Batch(net.encode(lessons.numbers).float(), answers.float())
     held = max(1, round(_VALIDATION * len(lessons.numbers)))
     train, check = batch.each(lambda part: part[held:]), batch.each(lambda part: part[:held])
     loss = _squared if regression else _cross_entropy
     settings = TrainingSettings(
-        max_epochs=40, patience=8, learning_rate=3e-3, weight_decay=1e-3, compile=False, progress=progress
+        max_epochs=20, patience=8, learning_rate=1e-2, weight_decay=0.01, compile=False, progress=progress
     )
     optimise(
         net.mlp,
@@ -152,7 +152,7 @@ def _train(net: StandInNet, lessons: _Lessons, *, regression: bool, generator: t
         settings=settings,
         generator=generator,
     )
-    net.eval().requires_grad_(False)
+    net.double().eval().requires_grad_(False)
 
 
 def _cross_entropy(module: nn.Module, batch: Batch) -> Tensor:

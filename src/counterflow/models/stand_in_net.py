@@ -42,7 +42,7 @@ class StandInNet(nn.Module):
         >>> from counterflow.tables import Column
         >>> rows = torch.arange(9.0, dtype=torch.float64)[:, None]
         >>> net = StandInNet.for_table(Schema((Column("a"),)), rows, outputs=2, hidden=(8,))
-        >>> net(rows).shape
+        >>> net.double()(rows).shape
         torch.Size([9, 2])
     """
 
@@ -104,16 +104,16 @@ class StandInNet(nn.Module):
         return cls(schema, outputs=outputs, hidden=hidden, tensors=tensors, generator=generator)
 
     def encode(self, numbers: Float[Tensor, "rows columns"]) -> Float[Tensor, "rows features"]:
-        """What the perceptron sees, in float32."""
+        """What the perceptron sees."""
         units, ordinary, hits = self.features.parts(numbers)
         passed = ((numbers[:, self.knot_column] - self.knot_left) / self.knot_width).clamp(0.0, 1.0)
         passed = torch.where(ordinary[:, self.knot_column], passed, torch.zeros_like(passed))
         sizes = torch.asinh(units[:, self.features.numeric])
-        return torch.cat((sizes, passed, hits), 1).float()
+        return torch.cat((sizes, passed, hits), 1)
 
     def forward(self, numbers: Float[Tensor, "rows columns"]) -> Float[Tensor, "rows outputs"]:
-        """Logits or values in float64, differentiable in the numeric columns."""
-        return self.mlp(self.encode(numbers)).double() * self.value_scale + self.value_center
+        """Logits or values in float64, differentiable in the numeric columns; a row's do not hang on the others."""
+        return self.mlp(self.encode(numbers)) * self.value_scale + self.value_center
 
     def to_parts(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
         """Plain settings and tensors for a saved folder."""
@@ -125,7 +125,7 @@ class StandInNet(nn.Module):
         named = {name.removeprefix("features."): tensor for name, tensor in tensors.items()}
         net = cls(schema, outputs=config["outputs"], hidden=tuple(config["hidden"]), tensors=named)
         net.load_state_dict(dict(tensors))
-        return net.eval().requires_grad_(False)
+        return net.double().eval().requires_grad_(False)
 
 
 def _segments(schema: Schema, numbers: Tensor) -> tuple[Tensor, Tensor, Tensor]:
