@@ -180,7 +180,7 @@ def test_files_that_are_no_answers_are_refused(answer, tmp_path):
         "cut.json": (path.read_text()[:500], "damaged or no saved answer"),
         "list.json": ("[1, 2]", "holds no counterfactual answer"),
         "other.json": (json.dumps({"kind": "schema"}), "holds no counterfactual answer"),
-        "older.json": (json.dumps(data | {"format": 0}), "has format 0, this version reads 1: explain the rows again"),
+        "older.json": (json.dumps(data | {"format": 0}), "has format 0, this version reads 2: explain the rows again"),
     }
     for name, (content, sentence) in cases.items():
         if content is not None:

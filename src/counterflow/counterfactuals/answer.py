@@ -21,7 +21,7 @@ from counterflow.tables.frames import frame_of
 
 __all__ = ["AnswerIndex", "CounterfactualAnswer"]
 
-FORMAT = 1
+FORMAT = 2
 _ARRAYS = (
     "valid",
     "plausible",
@@ -58,8 +58,8 @@ class CounterfactualAnswer:
         factuals: The rows that were asked about, as they came.
         index: Factual, label and rank of each answer.
         status: How each ended; ``status[i].sentence`` says it in words.
-        desired: The class asked for each answer.
-        predicted: What the model decides for each answer.
+        desired: The class asked for each answer, or the interval of a regressor's value.
+        predicted: What the model decides for each answer, or the value that a regressor gives.
         valid: Whether that is as desired.
         plausibility: Conformal p-value of each answer's log-density among held-out real rows of the desired class.
         plausible: Whether it reaches ``min_plausibility``.
@@ -224,7 +224,7 @@ class CounterfactualAnswer:
             factuals=codec.to_frame(factual_numbers[firsts], backend=backend),
             index=index,
             status=tuple(RowStatus(value) for value in data["status"]),
-            desired=data["desired"],
+            desired=[tuple(wish) if isinstance(wish, list) else wish for wish in data["desired"]],
             predicted=data["predicted"],
             kept=np.array(data["kept"], dtype=np.bool_),
             **{name: _array(data[name]) for name in _ARRAYS},
@@ -276,4 +276,5 @@ def _rows(rows: Sequence[Sequence[Any]], columns: int) -> np.ndarray:
 def _labels(values: Sequence[Any]) -> list[Any]:
     """Labels for JSON: plain values as they are, anything else as text."""
     plain = (value.item() if isinstance(value, np.generic) else value for value in values)
-    return [value if isinstance(value, str | int | float | bool | None) else str(value) for value in plain]
+    kept = str | int | float | bool | tuple | None
+    return [value if isinstance(value, kept) else str(value) for value in plain]

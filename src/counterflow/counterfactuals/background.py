@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from counterflow.core.random import derive_seed, make_generator
 from counterflow.core.threads import one_thread
+from counterflow.counterfactuals.bins import ValueBins
 from counterflow.counterfactuals.copies import RowHashes
 from counterflow.counterfactuals.density import ClassDensity
 from counterflow.counterfactuals.families import FlowPlan, plan_search_flows, plan_witness_flows, schooling
@@ -42,6 +43,7 @@ class Background:
         pool: For each class, rows that the search's flows made up.
         copies: The hashes of the training rows.
         report: How good a judge the witness is.
+        bins: Of a regressor, the bins of values that stand for classes; ``None`` for a classifier.
     """
 
     schema: Schema
@@ -51,6 +53,7 @@ class Background:
     pool: tuple[Float[Tensor, "_ columns"], ...]
     copies: RowHashes
     report: WitnessReport
+    bins: ValueBins | None = None
 
     @property
     def scale(self) -> Float[Tensor, " columns"]:
@@ -70,6 +73,7 @@ class Background:
             "classes": self.search.classes,
             "plans": {side: [plan.to_dict() for plan in plans] for side, plans in self.plans.items()},
             "report": self.report.to_dict(),
+            "bins": None if self.bins is None else self.bins.to_dict(),
         }
         return config, tensors
 
@@ -87,6 +91,7 @@ class Background:
             pool=tuple(folder.tensors[f"pool.{k}"] for k in range(classes)),
             copies=RowHashes(folder.tensors["copies"]),
             report=WitnessReport.from_dict(config["report"]),
+            bins=ValueBins.from_dict(config.get("bins")),
         )
 
 
@@ -98,6 +103,7 @@ def learn_background(
     *,
     classes: int,
     seed: int,
+    bins: ValueBins | None = None,
     tell: Telling | None = None,
     progress: bool = False,
     checkpoint: Path | None = None,
@@ -111,6 +117,7 @@ def learn_background(
         labels: The class of each row, from 0.
         classes: How many classes there are.
         seed: Where all randomness comes from.
+        bins: Of a regressor, the bins that the labels are of.
         tell: Told what is being done.
         progress: Show progress bars.
         checkpoint: A folder that follows the training, with a sub-folder for each flow; the caller removes it.
@@ -151,7 +158,7 @@ def learn_background(
     copies = RowHashes.of(rows)
     made_up = (_draw(search, search_flow, label, derive_seed(seed, "pool", str(label))) for label in range(classes))
     pool = tuple(each[~copies.contains(each)] for each in made_up)
-    return Background(schema, search, witness, plans, pool, copies, report)
+    return Background(schema, search, witness, plans, pool, copies, report, bins)
 
 
 def _fit_encoding(schema: Schema, numbers: np.ndarray, labels: np.ndarray, part: np.ndarray) -> FlowEncoding:

@@ -18,9 +18,11 @@ class Evidence:
 
     Args:
         scale: The standardized unit of each column.
-        thresholds: For each desired class, the log-density that ``min_plausibility`` asks for.
-        calibration: For each desired class, the log-densities of held-out real rows.
-        factual_log_density: Of each answer's factual under the desired class.
+        density_class: For each answer the class under whose density it is judged: the desired one, or the bin of a
+            regressor's value.
+        thresholds: For each such class, the log-density that ``min_plausibility`` asks for.
+        calibration: For each such class, the log-densities of held-out real rows.
+        factual_log_density: Of each answer's factual under that class.
         map_labels: The class of each made-up row of the map.
         map_rows: Two coordinates of rows that the flows made up, the background of the map.
         map_factuals: The same coordinates of each answer's factual.
@@ -28,6 +30,7 @@ class Evidence:
     """
 
     scale: Float[np.ndarray, " columns"]
+    density_class: list[str]
     thresholds: dict[str, float]
     calibration: dict[str, list[float]]
     factual_log_density: Float[np.ndarray, " answers"]
@@ -46,6 +49,7 @@ class Evidence:
         """Read what :meth:`to_dict` gave."""
         return cls(
             scale=_array(data["scale"]),
+            density_class=list(data["density_class"]),
             thresholds={key: float(value) for key, value in data["thresholds"].items()},
             calibration={key: [float(v) for v in value] for key, value in data["calibration"].items()},
             factual_log_density=_array(data["factual_log_density"]),

@@ -1,6 +1,8 @@
 """From a question about rows to an answer: search, then judge exactly what is returned."""
 
+import math
 import time
+from collections.abc import Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -15,19 +17,21 @@ from counterflow.counterfactuals.answer import AnswerIndex, CounterfactualAnswer
 from counterflow.counterfactuals.background import Background
 from counterflow.counterfactuals.diversity import lock_for_next_rank
 from counterflow.counterfactuals.evidence import Evidence, map_projection
+from counterflow.counterfactuals.goals import Goal, ValueGoal, Wish
 from counterflow.counterfactuals.question import Question
 from counterflow.counterfactuals.search import Deadline
-from counterflow.counterfactuals.task import Goal, Task
+from counterflow.counterfactuals.task import Task
 from counterflow.models import AdaptedModel
 from counterflow.tables import Rules, TableCodec
 from counterflow.tables.frames import row_labels
 
 _Flags = Bool[np.ndarray, " answers"]
 
-__all__ = ["Method", "explain"]
+__all__ = ["ManyAtOnce", "Method", "explain"]
 
 _ROWS_AT_ONCE = 4096
 _MAP_ROWS = 400
+_TINY = 1e-12
 
 
 @runtime_checkable
@@ -44,11 +48,20 @@ class Method(Protocol):
         ...
 
 
+@runtime_checkable
+class ManyAtOnce(Protocol):
+    """The part of a method that finds several answers for each row itself; others are asked rank by rank."""
+
+    def find_many(self, task: Task, count: int) -> Float[Tensor, "ranks rows columns"]:
+        """For each rank the best legal row for each row of the task that differs from those of earlier ranks."""
+        ...
+
+
 class _Batch:
     """The rows of one question, compiled: numbers, goals, rules, and the answers so far."""
 
     def __init__(
-        self, question: Question, method: Method, background: Background, model: AdaptedModel, frame: Any
+        self, question: Question, method: Method, background: Background, *, model: AdaptedModel, frame: Any, skill: Any
     ) -> None:
         self.question = question
         self.background = background
@@ -56,9 +69,9 @@ class _Batch:
         self.frame = frame
         self.codec = TableCodec(background.schema)
         self.numbers = torch.from_numpy(self.codec.to_numbers(frame))
-        target = torch.tensor([model.class_index(label) for label in question.desired])
-        self.goal = Goal.of(target, question.probability)
         self.rules = Rules.compile(background.schema, question.constraints, self.numbers)
+        self.factual_output = self.output(self.numbers, torch.arange(len(self.numbers)))
+        self.goal = self._goal()
         self.task = Task(
             factuals=self.numbers,
             goal=self.goal,
@@ -72,19 +85,38 @@ class _Batch:
             min_plausibility=question.min_plausibility,
             norm=method.norm if question.norm is None else question.norm,
             deadline=Deadline(question.deadline),
+            oracle=self.output if model.stand_in else None,
+            skill=skill,
         )
         self.factual_met, self.factual_probability, _ = self.judge(self.numbers, np.arange(len(self.numbers)))
+
+    def output(self, numbers: Tensor, rows: Tensor) -> Tensor:
+        """What the user's own model says of rows: log-probabilities, those of a bare decision, or values."""
+        frame = self.codec.to_frame(numbers.numpy(), like=self.frame, rows=rows.numpy())
+        if self.model.regression:
+            return torch.from_numpy(self.model.predict(frame))[:, None]
+        said = torch.from_numpy(self.model.probabilities(frame)).clamp(min=_TINY).log()
+        if self.question.probability is not None or not self.model.probabilistic:
+            return said
+        decided = torch.tensor([self.model.class_index(label) for label in self.model.predict(frame).tolist()])
+        bare = torch.full_like(said, math.log(_TINY)).scatter(1, decided[:, None], 0.0)
+        return torch.where((said.argmax(1) == decided)[:, None], said, bare)
 
     def judge(
         self, numbers: Tensor, rows: Int[np.ndarray, " some"]
     ) -> tuple[Bool[np.ndarray, " some"], Float[np.ndarray, " some"], list[Any]]:
         """What the user's own model says of rows: whether it is as wished, the target's probability, the decision."""
         frame = self.codec.to_frame(numbers.numpy(), like=self.frame, rows=rows)
-        predicted = self.model.predict(frame)
+        predicted, index = self.model.predict(frame), torch.from_numpy(rows)
         probability = np.full(len(rows), np.nan)
-        target = self.goal.target.numpy()[rows]
+        if self.model.regression:
+            return (
+                self.goal.of_rows(index).met(torch.from_numpy(predicted)[:, None]).numpy(),
+                probability,
+                predicted.tolist(),
+            )
         if self.model.probabilistic:
-            probability = self.model.probabilities(frame)[np.arange(len(rows)), target]
+            probability = self.model.probabilities(frame)[np.arange(len(rows)), self.goal.target.numpy()[rows]]
         if self.question.probability is None:
             wished = np.array(self.question.desired, dtype=object)[rows]
             met = np.array([label == wish for label, wish in zip(predicted, wished, strict=True)], dtype=np.bool_)
@@ -92,6 +124,17 @@ class _Batch:
             low, high = self.question.probability
             met = (probability >= low) & (probability <= high)
         return met, probability, predicted.tolist()
+
+    def _goal(self) -> Wish:
+        question, bins = self.question, self.background.bins
+        if bins is None:
+            target = torch.tensor([self.model.class_index(label) for label in question.desired], dtype=torch.long)
+            return Goal.of(target, question.probability)
+        limits = [
+            (-math.inf if low is None else low, math.inf if high is None else high) for low, high in question.desired
+        ]
+        low, high = torch.tensor(limits, dtype=torch.float64).reshape(-1, 2).T
+        return ValueGoal.of(low, high, values=self.factual_output[:, 0], edges=bins.tensor, unit=bins.unit)
 
 
 @one_thread()
@@ -103,6 +146,7 @@ def explain(
     background: Background,
     model: AdaptedModel,
     provenance: dict[str, Any],
+    skill: Any = None,
 ) -> CounterfactualAnswer:
     """Answer a question about the rows of a frame.
 
@@ -113,36 +157,42 @@ def explain(
         background: What was learned from the training table.
         model: The user's model; the search uses its formula, the verdict the model itself.
         provenance: Hashes and versions to carry along.
+        skill: What the method learned, if it learns.
 
     Returns:
         ``question.count`` answers a row, in input order.
 
     Raises:
-        ModelError: If the model is a black box, which a search by gradients cannot use, or if a range of probability is
-            asked of a model that has no probabilities.
+        ModelError: If a range of probability is asked of a model that has no probabilities.
     """
     if question.probability is not None and not model.probabilistic:
         raise ModelError(f"{model.name} has no probabilities, so no range of them can be asked: leave probability out.")
     began = time.monotonic()
-    batch = _Batch(question, method, background, model, frame)
+    batch = _Batch(question, method, background, model=model, frame=frame, skill=skill)
     ranks = _search(batch, method)
     answers, rows = torch.stack(ranks, 1).flatten(0, 1), np.repeat(np.arange(len(batch.numbers)), question.count)
     return _judged(batch, answers, rows, provenance, began)
 
 
 def _search(batch: _Batch, method: Method) -> list[Tensor]:
-    """For each rank one answer a row; later ranks may not use what earlier ones relied on most."""
+    """For each rank one answer a row."""
     asked = torch.from_numpy(np.flatnonzero(~batch.factual_met))
-    ranks: list[Tensor] = []
+    ranks = [batch.numbers.clone() for _ in range(batch.question.count)]
     with batch.model.borrowed():
-        for _ in range(batch.question.count):
-            numbers = batch.numbers.clone()
-            for rows in asked.split(_ROWS_AT_ONCE):
-                task = batch.task.of_rows(rows)
-                found = [earlier[rows] for earlier in ranks]
-                numbers[rows] = method.find(lock_for_next_rank(task, found))
-            ranks.append(numbers)
+        for rows in asked.split(_ROWS_AT_ONCE):
+            for rank, found in zip(ranks, _find(batch.task.of_rows(rows), method, len(ranks)), strict=True):
+                rank[rows] = found
     return ranks
+
+
+def _find(task: Task, method: Method, count: int) -> Sequence[Tensor]:
+    """Several answers for each row; unless the method sees to it, each rank locks what earlier ones relied on."""
+    if count > 1 and isinstance(method, ManyAtOnce):
+        return list(method.find_many(task, count))
+    found: list[Tensor] = []
+    for _ in range(count):
+        found.append(method.find(lock_for_next_rank(task, found)))
+    return found
 
 
 def _judged(
@@ -151,6 +201,7 @@ def _judged(
     """The record of exactly the rows that are returned."""
     index, question, labels = torch.from_numpy(rows), batch.question, row_labels(batch.frame)
     verdict = _verdict(batch, answers, rows)
+    target = verdict.pop("density_class")
     return CounterfactualAnswer(
         schema=batch.background.schema,
         numbers=answers.numpy(),
@@ -162,7 +213,7 @@ def _judged(
         distance=batch.task.of_rows(index).distance(answers).numpy(),
         factual_probability=batch.factual_probability[rows],
         witness_report=batch.background.report,
-        evidence=_evidence(batch, answers, index, verdict["log_density"]),
+        evidence=_evidence(batch, answers, index, target=target, log_density=verdict["log_density"]),
         settings=question.to_dict(),
         provenance=provenance,
         seconds=time.monotonic() - began,
@@ -173,8 +224,9 @@ def _judged(
 def _verdict(batch: _Batch, answers: Tensor, rows: Int[np.ndarray, " answers"]) -> dict[str, Any]:
     """What the model, both densities and the rules say of each answer, by the names of the record's fields."""
     index, level, background = torch.from_numpy(rows), batch.question.min_plausibility, batch.background
-    target, rules = batch.goal.target[index], batch.rules.take(index)
+    rules = batch.rules.take(index)
     met, probability, predicted = batch.judge(answers, rows)
+    target = _density_classes(batch, index, predicted)
     log_density = background.search.log_density(answers, target)
     plausibility = background.search.plausibility(log_density, target)
     witness_plausibility = background.witness.plausibility(background.witness.log_density(answers, target), target)
@@ -189,6 +241,7 @@ def _verdict(batch: _Batch, answers: Tensor, rows: Int[np.ndarray, " answers"]) 
     return {
         "status": status,
         "predicted": predicted,
+        "density_class": target,
         "valid": met,
         "plausibility": plausibility,
         "plausible": plausibility >= level,
@@ -198,6 +251,13 @@ def _verdict(batch: _Batch, answers: Tensor, rows: Int[np.ndarray, " answers"]) 
         "probability": probability,
         "kept": np.array([not broken for broken in rules.violations(answers)], dtype=np.bool_),
     }
+
+
+def _density_classes(batch: _Batch, index: Tensor, predicted: list[Any]) -> Tensor:
+    """The class under whose density each answer is judged."""
+    if batch.background.bins is None:
+        return batch.goal.target[index]
+    return batch.goal.of_rows(index).labels(torch.tensor(predicted, dtype=torch.float64)[:, None])
 
 
 def _statuses(
@@ -227,21 +287,24 @@ def _repeats(answers: Tensor, rows: Int[np.ndarray, " answers"]) -> Bool[np.ndar
     return np.array(repeated, dtype=np.bool_)
 
 
-def _evidence(batch: _Batch, answers: Tensor, index: Tensor, log_density: Float[np.ndarray, " answers"]) -> Evidence:
+def _evidence(
+    batch: _Batch, answers: Tensor, index: Tensor, *, target: Tensor, log_density: Float[np.ndarray, " answers"]
+) -> Evidence:
     """The numbers behind the pictures."""
-    background, target = batch.background, batch.goal.target[index]
-    classes = batch.model.classes or ()
-    names = {int(k): str(classes[int(k)]) for k in target.unique()}
+    background = batch.background
+    every = [str(label) for label in batch.model.classes or ()] if background.bins is None else background.bins.names
+    names = {int(k): every[int(k)] for k in target.unique()}
     thresholds = background.search.threshold(batch.question.min_plausibility)
     factuals = batch.numbers[index]
     changed = torch.nonzero((factuals != answers).any(1))[:, 0]
     factual_log_density = log_density.copy()
     factual_log_density[changed.numpy()] = background.search.log_density(factuals[changed], target[changed])
     pool = torch.cat([rows[:_MAP_ROWS] for rows in background.pool])
-    labels = [str(classes[k]) for k, rows in enumerate(background.pool) for _ in rows[:_MAP_ROWS]]
+    labels = [every[k] for k, rows in enumerate(background.pool) for _ in rows[:_MAP_ROWS]]
     to_map = map_projection(pool, background.scale)
     return Evidence(
         scale=background.scale.numpy(),
+        density_class=[names[k] for k in target.tolist()],
         thresholds={name: float(thresholds[k]) for k, name in names.items()},
         calibration={name: background.search.calibration[k].tolist() for k, name in names.items()},
         factual_log_density=factual_log_density,

@@ -46,7 +46,7 @@ class PlausibleProblem:
         self.moving = task.rules.movable & ~task.on_atoms(start)
         if columns is not None:
             self.moving = self.moving & columns
-        self.threshold = task.density.threshold(aim)[task.goal.target].clamp(min=_LOWEST)
+        self.threshold = task.density.threshold(aim).clamp(min=_LOWEST)
         self.origin = self.to_steps(task.factuals)
         self.switched = task.delta(start)
         lower, upper = (
@@ -67,11 +67,12 @@ class PlausibleProblem:
         numbers = self.to_numbers(x, rows)
         delta = torch.where(self.moving[rows], x - self.origin[rows], self.switched[rows])
         goal = self.task.goal.of_rows(rows)
-        logits = self.task.model.logits(numbers)
-        log_density = self.task.density.at_draw(self.calls, numbers, goal.target)
+        output = self.task.model.logits(numbers)
+        labels = goal.labels(output)
+        log_density = self.task.density.at_draw(self.calls, numbers, labels)
         self.calls += 1
         return Terms(
             lp_distance(delta, self.task.cost, norm=self.task.norm),
-            goal.gap(logits, margin=self.margin, scale=self.scale),
-            density_gap(log_density, self.threshold[rows]),
+            goal.gap(output, margin=self.margin, scale=self.scale),
+            density_gap(log_density, self.threshold[labels]),
         )

@@ -18,7 +18,8 @@ class Question:
     """What is asked of every row.
 
     Args:
-        desired: For each row, the class that the model shall decide.
+        desired: For each row, the class that the model shall decide; of a regressor the interval ``(low, high)`` that
+            its value shall lie in, ``None`` for an open end.
         probability: The range in which that class's probability shall lie; ``None`` for the model's own decision.
         count: How many answers each row gets.
         constraints: What may not change, beyond the schema.

@@ -1,9 +1,9 @@
 """What a counterfactual method is given, and how any row it proposes is ranked."""
 
-import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -11,11 +11,12 @@ from torch import Tensor
 
 from counterflow.counterfactuals.copies import RowHashes
 from counterflow.counterfactuals.density import ClassDensity
-from counterflow.counterfactuals.objectives import lp_distance, probability_gap, range_gap, score_gap
+from counterflow.counterfactuals.goals import Wish
+from counterflow.counterfactuals.objectives import lp_distance
 from counterflow.counterfactuals.search import Deadline
 from counterflow.tables import Rules
 
-__all__ = ["DifferentiableModel", "Goal", "Quality", "Task"]
+__all__ = ["DifferentiableModel", "Oracle", "Quality", "Task"]
 
 
 @runtime_checkable
@@ -27,59 +28,8 @@ class DifferentiableModel(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class Goal:
-    """The prediction that is wished for each row: a class, or a class with a range for its probability.
-
-    Args:
-        target: Index of the class for each row.
-        low: The least probability of that class; ``-inf`` where being the most probable class is enough.
-        high: The greatest probability of that class; ``inf`` where there is no limit.
-    """
-
-    target: Int[Tensor, " rows"]
-    low: Float[Tensor, " rows"]
-    high: Float[Tensor, " rows"]
-
-    @classmethod
-    def of(cls, target: Int[Tensor, " rows"], probability: tuple[float, float] | None = None) -> "Goal":
-        """One wish for all rows: the arg max where ``probability`` is ``None``, else the range."""
-        low, high = probability or (-math.inf, math.inf)
-        full = torch.full(target.shape, low, dtype=torch.float64)
-        return cls(target, full, torch.full_like(full, high))
-
-    @property
-    def by_range(self) -> Bool[Tensor, " rows"]:
-        """The rows whose wish is a range of probability."""
-        return torch.isfinite(self.low) | torch.isfinite(self.high)
-
-    def of_rows(self, rows: Int[Tensor, " some"]) -> "Goal":
-        """The wishes of some rows."""
-        return Goal(self.target[rows], self.low[rows], self.high[rows])
-
-    def met(self, logits: Float[Tensor, "rows classes"]) -> Bool[Tensor, " rows"]:
-        """Whether the model's output is as wished."""
-        probability = logits.softmax(-1).gather(1, self.target[:, None])[:, 0]
-        inside = (probability >= self.low) & (probability <= self.high)
-        return torch.where(self.by_range, inside, logits.argmax(-1) == self.target)
-
-    def gap(
-        self, logits: Float[Tensor, "rows classes"], *, margin: float, scale: str = "log-odds"
-    ) -> Float[Tensor, " rows"]:
-        """How far the output is from the wish plus a margin of probability, in log-odds or in probability."""
-        if scale == "probability":
-            probabilities = logits.softmax(-1)
-            leading = probability_gap(probabilities, self.target, margin=2 * margin)
-            value = probabilities.gather(1, self.target[:, None])[:, 0]
-            low, high = self.low + margin, self.high - margin
-        else:
-            leading = score_gap(logits, self.target, margin=_log_odds(0.5 + margin))
-            value = _target_log_odds(logits, self.target)
-            low, high = _log_odds_of(self.low + margin), _log_odds_of(self.high - margin)
-        middle = (low + high) / 2
-        crossed = low > high
-        low, high = torch.where(crossed, middle, low), torch.where(crossed, middle, high)
-        return torch.where(self.by_range, range_gap(value, low, high), leading)
+Oracle = Callable[[Tensor, Tensor], Tensor]
+"""From legal rows and the positions of their factuals to what the user's real model says, in the form of logits."""
 
 
 class Quality(NamedTuple):
@@ -106,7 +56,7 @@ class Task:
         factuals: The rows, ``(rows, columns)``.
         goal: What is wished for each.
         rules: What may change, compiled for these rows.
-        model: The model, differentiable in the numeric columns.
+        model: The model as a formula, differentiable in the numeric columns; of a black box its stand-in.
         density: The search's own density; never the witness.
         pool: For each class, plausible rows that the flows made up; guides, not data.
         copies: The hashes of the training rows, which no answer may equal; ``None`` where that is allowed.
@@ -115,10 +65,13 @@ class Task:
         min_plausibility: The plausibility that an answer must reach.
         norm: The exponent of the distance.
         deadline: When to stop.
+        oracle: What the real model says, where the formula is only a stand-in for it.
+        positions: Where each row stands in the batch that the oracle knows; ``None`` if it is the whole batch.
+        skill: What the method learned when the explainer was fitted; ``None`` if it learns nothing.
     """
 
     factuals: Float[Tensor, "rows columns"]
-    goal: Goal
+    goal: Wish
     rules: Rules
     model: DifferentiableModel
     density: ClassDensity
@@ -129,10 +82,27 @@ class Task:
     min_plausibility: float
     norm: float
     deadline: Deadline
+    oracle: Oracle | None = None
+    positions: Int[Tensor, " rows"] | None = None
+    skill: Any = None
 
     def of_rows(self, rows: Int[Tensor, " some"]) -> "Task":
         """The same task for some of the rows (a row may be named more than once)."""
-        return replace(self, factuals=self.factuals[rows], goal=self.goal.of_rows(rows), rules=self.rules.take(rows))
+        return replace(
+            self,
+            factuals=self.factuals[rows],
+            goal=self.goal.of_rows(rows),
+            rules=self.rules.take(rows),
+            positions=rows if self.positions is None else self.positions[rows],
+        )
+
+    def verdict(self, numbers: Float[Tensor, "rows columns"]) -> Float[Tensor, "rows outputs"]:
+        """What the user's real model says of legal rows, one for each factual: logits, or values of a regressor."""
+        with torch.no_grad():
+            if self.oracle is None or not len(numbers):
+                return self.model.logits(numbers)
+            rows = torch.arange(len(numbers)) if self.positions is None else self.positions
+            return self.oracle(numbers, rows)
 
     @cached_property
     def categorical(self) -> Bool[Tensor, " columns"]:
@@ -165,12 +135,11 @@ class Task:
 
     def quality(self, numbers: Float[Tensor, "rows columns"], *, aim: float) -> Quality:
         """Rank rows exactly as they stand: real predictions, averaged densities, distances, copies."""
-        with torch.no_grad():
-            logits = self.model.logits(numbers)
-        met, missing = self.goal.met(logits), self.goal.gap(logits, margin=0.0)
+        output = self.verdict(numbers)
+        met, missing, labels = self.goal.met(output), self.goal.gap(output, margin=0.0), self.goal.labels(output)
         score = torch.full_like(missing, -torch.inf)
-        score[met] = torch.from_numpy(self.density.log_density(numbers[met], self.goal.target[met]))
-        reached = [score >= self.density.threshold(level)[self.goal.target] for level in (aim, self.min_plausibility)]
+        score[met] = torch.from_numpy(self.density.log_density(numbers[met], labels[met]))
+        reached = [score >= self.density.threshold(level)[labels] for level in (aim, self.min_plausibility)]
         tier = torch.where(met, torch.where(reached[1], torch.where(reached[0], 0, 1), 2), 3)
         copied = self._copied(numbers)
         cost = torch.where(tier < 2, self.distance(numbers), torch.where(met, -score, missing))
@@ -180,21 +149,3 @@ class Task:
         if self.copies is None:
             return torch.zeros(len(numbers), dtype=torch.bool)
         return self.copies.contains(numbers) & self.rules.changed(numbers).any(1)
-
-
-def _log_odds(probability: float) -> float:
-    return math.log(probability / (1 - probability))
-
-
-def _log_odds_of(probability: Tensor) -> Tensor:
-    """Log-odds of numbers that may lie outside (0, 1): these have none, and no limit follows from them."""
-    tiny = 1e-12
-    return torch.where(probability <= 0, -math.inf, torch.where(probability >= 1, math.inf, 0.0)) + torch.where(
-        (probability > 0) & (probability < 1), torch.logit(probability.clamp(tiny, 1 - tiny)), 0.0
-    )
-
-
-def _target_log_odds(logits: Tensor, target: Tensor) -> Tensor:
-    index = target[:, None]
-    others = logits.scatter(1, index, -torch.inf).logsumexp(1)
-    return logits.gather(1, index)[:, 0] - others

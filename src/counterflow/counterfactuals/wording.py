@@ -9,7 +9,7 @@ from jaxtyping import Float
 from counterflow.core.outcomes import RowStatus
 from counterflow.tables import Column, Schema, describe_change
 
-__all__ = ["changes_of_row", "sentence_of_row"]
+__all__ = ["changes_of_row", "interval_text", "sentence_of_row"]
 
 Change = tuple[str, Any, Any, float]
 
@@ -51,7 +51,7 @@ def sentence_of_row(
         case RowStatus.VALID_NOT_PLAUSIBLE:
             return (
                 f"The model would {decision} for a row like this if {_joined(changed)}; "
-                "such a row would be unusual among rows of that class."
+                f"such a row would be unusual among rows of that {'value' if isinstance(desired, tuple) else 'class'}."
             )
         case RowStatus.ALREADY_DESIRED:
             return f"The model would {decision} for this row as it is."
@@ -59,8 +59,23 @@ def sentence_of_row(
             return status.sentence
 
 
+def interval_text(interval: Sequence[float | None]) -> str:
+    """An interval in words.
+
+    Example:
+        >>> interval_text((200, None)), interval_text((None, 3.5)), interval_text((1, 2))
+        ('at least 200', 'at most 3.5', 'between 1 and 2')
+    """
+    low, high = interval
+    if low is None or high is None:
+        return f"at most {high:g}" if low is None else f"at least {low:g}"
+    return f"between {low:g} and {high:g}"
+
+
 def _decision(desired: Any, probability: Sequence[float] | None) -> str:
     """What the model is wished to do."""
+    if isinstance(desired, tuple):
+        return f"predict {interval_text(desired)}"
     if probability is None:
         return f"decide {_named(desired)}"
     low, high = probability

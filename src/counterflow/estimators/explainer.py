@@ -10,18 +10,19 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from counterflow.core.errors import PersistenceError
-from counterflow.counterfactuals import Background, CounterfactualAnswer, Question, explain, learn_background
+from counterflow.counterfactuals import Background, CounterfactualAnswer, Method, Question, explain, learn_background
 from counterflow.counterfactuals.background import Telling
 from counterflow.estimators.labels import (
     check_same_classes,
-    class_indices,
+    density_classes,
+    intervals,
     one_for_each,
     plain_labels,
-    usable,
     without_missing,
 )
-from counterflow.estimators.methods import MethodConfig, check_method, config_of, method_from_dict, method_to_dict
-from counterflow.models import TableClassifier, adapt
+from counterflow.estimators.learning import learn_skill, restore_skill
+from counterflow.estimators.methods import check_method, config_of, method_from_dict, method_to_dict
+from counterflow.models import TableClassifier, adapt, distill, restore_stand_in, stand_in_parts
 from counterflow.persistence import fingerprint, load_folder, save_folder
 from counterflow.tables import Constraints, Schema, Table, TableCodec
 
@@ -39,12 +40,13 @@ class CounterfactualExplainer(BaseEstimator):
     Args:
         model: A fitted estimator or callable on the user's frame, or what :func:`counterflow.models.wrap` gives.
         schema: The columns and what may be done to them; ``None`` infers it from the table.
-        method: ``"ppcef"``, ``"wachter"``, or a config such as ``PPCEF(cushion=0.3)``.
+        method: The name of a method (``counterflow.estimators.methods.METHODS`` has them), a config such as
+            ``PPCEF(cushion=0.3)``, or any object of your own with ``norm`` and ``find(task)``.
         random_state: The seed of everything.
 
     Attributes:
         schema_: The schema used.
-        model_: The adapted model.
+        model_: The adapted model; of a black box with a stand-in that the search follows.
         background_: What was learned; ``background_.report`` says how good a judge the witness is.
         seconds_: How long fitting took.
 
@@ -63,7 +65,7 @@ class CounterfactualExplainer(BaseEstimator):
         model: Any = None,
         *,
         schema: Schema | None = None,
-        method: str | MethodConfig = "ppcef",
+        method: str | Method = "ppcef",
         random_state: int = 0,
     ) -> None:
         self.model = model
@@ -109,21 +111,24 @@ class CounterfactualExplainer(BaseEstimator):
         schema = Schema.infer(X) if self.schema is None else self.schema
         codec = TableCodec(schema)
         X, y = without_missing(X, y, codec)
-        model = usable(adapt(self.model, schema, like=X, codec=codec))
+        model = adapt(self.model, schema, like=X, codec=codec)
         numbers = codec.to_numbers(X)
-        labels = class_indices(model, model.predict(X) if y is None else plain_labels(y, len(numbers)))
+        given = model.predict(X) if y is None else plain_labels(y, len(numbers))
+        bins, labels = density_classes(model, given)
         self.labels_from_ = "predictions" if y is None else "labels"
-        self.background_ = learn_background(
-            schema,
-            numbers,
-            labels,
-            classes=len(model.classes or ()),
-            seed=self.random_state,
-            tell=tell,
-            progress=progress,
-            checkpoint=None if checkpoint is None else Path(checkpoint),
-            resume=resume,
-        )
+        if not model.differentiable:
+            (tell or _silent)(f"Distilling a differentiable stand-in for {model.name}.")
+            model = distill(model, schema, numbers, like=X, codec=codec, seed=self.random_state, progress=progress)
+        how: dict[str, Any] = {
+            "seed": self.random_state,
+            "tell": tell or _silent,
+            "progress": progress,
+            "checkpoint": None if checkpoint is None else Path(checkpoint),
+            "resume": resume,
+        }
+        classes = len(model.classes or ()) if bins is None else len(bins)
+        self.background_ = learn_background(schema, numbers, labels, classes=classes, bins=bins, **how)
+        self.skill_ = learn_skill(config_of(self.method), model, X, codec=codec, background=self.background_, how=how)
         self.schema_, self.model_ = schema, model
         self.data_fingerprint_ = fingerprint([numbers, labels])
         self.n_features_in_ = len(schema)
@@ -148,7 +153,8 @@ class CounterfactualExplainer(BaseEstimator):
 
         Args:
             rows: A frame with the columns of the schema, of the kind that the model reads.
-            desired: The class that the model shall decide: one for all rows, or one for each.
+            desired: The class that the model shall decide: one for all rows, or one for each. Of a regressor the
+                interval ``(low, high)`` that its value shall lie in, ``None`` for an open end.
             probability: ``(low, high)`` for the probability of that class, where the cut-off is not the arg max.
             count: Answers for each row.
             constraints: What may not change, beyond the schema.
@@ -169,8 +175,10 @@ class CounterfactualExplainer(BaseEstimator):
         """
         check_is_fitted(self, "background_")
         method = config_of(self.method)
+        count_of_rows = len(Table(rows))
+        wishes = intervals(desired, count_of_rows) if self.model_.regression else one_for_each(desired, count_of_rows)
         question = Question(
-            desired=one_for_each(desired, len(Table(rows))),
+            desired=wishes,
             probability=probability,
             count=count,
             constraints=constraints,
@@ -187,6 +195,7 @@ class CounterfactualExplainer(BaseEstimator):
             background=self.background_,
             model=self.model_,
             provenance=self._provenance(method, seed),
+            skill=self.skill_,
         )
 
     def save(self, folder: str | Path) -> Path:
@@ -202,10 +211,18 @@ class CounterfactualExplainer(BaseEstimator):
         own = self.model.to_parts() if isinstance(self.model, TableClassifier) else None
         if own is not None:
             tensors |= {f"model.{name}": tensor for name, tensor in own[1].items()}
+        stand_in = stand_in_parts(self.model_) if self.model_.stand_in else None
+        if stand_in is not None:
+            tensors |= {f"stand_in.{name}": tensor for name, tensor in stand_in[1].items()}
+        skill = None if self.skill_ is None else self.skill_.to_parts()
+        if skill is not None:
+            tensors |= {f"skill.{name}": tensor for name, tensor in skill[1].items()}
         settings = {
             "background": config,
             "method": method_to_dict(config_of(self.method)),
             "random_state": self.random_state,
+            "stand_in": stand_in and stand_in[0],
+            "skill": skill and skill[0],
             "classes": list(self.model_.classes or ()),
             "labels_from": self.labels_from_,
             "data": self.data_fingerprint_,
@@ -245,13 +262,18 @@ class CounterfactualExplainer(BaseEstimator):
         codec = TableCodec(background.schema)
         like = codec.to_frame(np.concatenate([rows.numpy() for rows in background.pool]))
         self.background_, self.schema_ = background, background.schema
-        self.model_ = usable(adapt(model, background.schema, like=like, codec=codec))
+        self.model_ = adapt(model, background.schema, like=like, codec=codec)
+        if config["stand_in"] is not None:
+            self.model_ = restore_stand_in(
+                self.model_, config["stand_in"], schema=background.schema, tensors=saved.part("stand_in")
+            )
+        self.skill_ = restore_skill(config_of(self.method), config["skill"], saved, background=background)
         check_same_classes(self.model_, config["classes"], folder=folder)
         self.labels_from_, self.data_fingerprint_ = config["labels_from"], config["data"]
         self.n_features_in_ = len(background.schema)
         return self
 
-    def _provenance(self, method: MethodConfig, seed: int) -> dict[str, Any]:
+    def _provenance(self, method: Method, seed: int) -> dict[str, Any]:
         """What an answer carries so that it can be made again."""
         return {
             "model": self.model_.fingerprint,
@@ -264,6 +286,10 @@ class CounterfactualExplainer(BaseEstimator):
             "fit_seed": self.random_state,
             "versions": {name: version(name) for name in ("torch", "numpy")} | {"counterflow": _own_version()},
         }
+
+
+def _silent(sentence: str) -> None:
+    """Tell nobody."""
 
 
 def _own_version() -> str:

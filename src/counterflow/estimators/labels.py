@@ -5,27 +5,25 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Int
 
 from counterflow.core.errors import ArgumentError, DataError, ModelError
+from counterflow.counterfactuals.bins import ValueBins
 from counterflow.models import AdaptedModel
 from counterflow.tables import Table, TableCodec, take_rows
 from counterflow.tables.hints import listed
 
-__all__ = ["check_same_classes", "class_indices", "one_for_each", "plain_labels", "usable", "without_missing"]
+__all__ = [
+    "check_same_classes",
+    "class_indices",
+    "density_classes",
+    "intervals",
+    "one_for_each",
+    "plain_labels",
+    "without_missing",
+]
 
 _FEWEST = 20
-
-
-def usable(model: AdaptedModel) -> AdaptedModel:
-    """Refuse models that these methods cannot search with."""
-    if model.regression:
-        raise ModelError(f"{model.name} is a regressor; these methods explain classifiers.")
-    if not model.differentiable:
-        raise ModelError(
-            f"{model.name} cannot be searched by gradients: {model.why_not} Explain a torch network "
-            "(models.wrap) or one of scikit-learn's linear or MLP models and pipelines."
-        )
-    return model
 
 
 def without_missing(X: Any, y: Any, codec: TableCodec) -> tuple[Any, Any]:
@@ -45,6 +43,49 @@ def plain_labels(y: Any, rows: int) -> np.ndarray:
     labels = np.empty(rows, dtype=object)
     labels[:] = values
     return labels
+
+
+def density_classes(model: AdaptedModel, given: np.ndarray) -> tuple[ValueBins | None, Int[np.ndarray, " rows"]]:
+    """What stands for y in p(x|y): the index of a label, or the bin of a regressor's value with the bins themselves."""
+    if not model.regression:
+        return None, class_indices(model, given)
+    try:
+        values = np.array(given, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"y must hold numbers, as {model.name} is a regressor, got {given[0]!r}.") from error
+    if not np.isfinite(values).all():
+        raise DataError("y holds values that are missing or infinite: leave these rows out.")
+    bins = ValueBins.of(values)
+    return bins, bins.labels(values)
+
+
+def intervals(desired: Any, rows: int) -> Sequence[tuple[float | None, float | None]]:
+    """One interval for each row: the same for all, or one each.
+
+    Raises:
+        ArgumentError: It is no pair, or is empty.
+    """
+    one = isinstance(desired, tuple) and len(desired) == 2 and all(_is_limit(limit) for limit in desired)
+    wishes = [desired] * rows if one else list(desired) if isinstance(desired, list | tuple) else [desired]
+    for wish in wishes:
+        pair = isinstance(wish, list | tuple) and len(wish) == 2 and all(_is_limit(limit) for limit in wish)
+        if not pair or wish == (None, None):
+            raise ArgumentError(
+                "a regressor needs desired=(low, high), the interval of its value, with None for an open end, "
+                f"got {wish!r}."
+            )
+        low, high = wish
+        if low is not None and high is not None and not low < high:
+            raise ArgumentError(
+                f"the interval desired=({low:g}, {high:g}) is empty: its low end must be the lower one."
+            )
+    if len(wishes) != rows:
+        raise ArgumentError(f"desired must be one interval, or one for each of the {rows} rows, got {len(wishes)}.")
+    return [tuple(None if limit is None else float(limit) for limit in wish) for wish in wishes]  # type: ignore[misc]
+
+
+def _is_limit(limit: Any) -> bool:
+    return limit is None or (isinstance(limit, int | float | np.number) and not isinstance(limit, bool))
 
 
 def class_indices(model: AdaptedModel, labels: np.ndarray) -> np.ndarray:

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from counterflow.core.errors import ArgumentError
 from counterflow.counterfactuals import CounterfactualAnswer
 from counterflow.plotting.style import ANSWER, FACTUAL, FAINT, INK, MUTED, REAL, canvas, headline, plain_text
-from counterflow.plotting.words import named, share_text
+from counterflow.plotting.words import density_name, share_text
 
 __all__ = ["DensityGroup", "density_groups", "plot_density"]
 
@@ -39,7 +39,7 @@ def plot_density(answer: CounterfactualAnswer, *, desired: Any = None, ax: Axes 
 
     Args:
         answer: The answers.
-        desired: The class; ``None`` for the one that was asked most often.
+        desired: The class, or the name of a bin of a regressor's values; ``None`` for the one most answers are in.
         ax: Where to draw; ``None`` for a new figure.
 
     Returns:
@@ -48,9 +48,10 @@ def plot_density(answer: CounterfactualAnswer, *, desired: Any = None, ax: Axes 
     Raises:
         ArgumentError: The answer knows no density for that class.
     """
-    desired = _most_asked(answer) if desired is None else desired
+    desired = _most_common(answer) if desired is None else str(desired)
+    name = density_name(answer, desired)
     groups = density_groups(answer, desired)
-    threshold = answer.evidence.thresholds[str(desired)]
+    threshold = answer.evidence.thresholds[desired]
     with canvas(ax, size=(8.0, 3.6)) as drawn:
         low, high = _limits(groups, threshold)
         bins = np.linspace(low, high, _BINS + 1)
@@ -60,11 +61,9 @@ def plot_density(answer: CounterfactualAnswer, *, desired: Any = None, ax: Axes 
         drawn.set_ylim(-0.12, len(groups) + 0.1)
         _label_groups(drawn, groups, threshold)
         _draw_threshold(drawn, threshold, answer)
-        headline(drawn, f"How likely the rows are among real rows of {named(desired)}", width=70)
+        headline(drawn, f"How likely the rows are among real rows of {name}", width=70)
         drawn.set_xlabel(
-            plain_text(
-                f"log-density under {named(desired)} (natural log, data units, probability in discrete columns)"
-            ),
+            plain_text(f"log-density under {name} (natural log, data units, probability in discrete columns)"),
             color=MUTED,
             fontsize=8.5,
         )
@@ -86,9 +85,11 @@ def density_groups(answer: CounterfactualAnswer, desired: Any) -> list[DensityGr
     """
     evidence = answer.evidence
     if str(desired) not in evidence.calibration:
-        known = ", ".join(named(name) for name in evidence.calibration) or "none"
-        raise ArgumentError(f"there is no density of the class {named(desired)}: the answer has those of {known}.")
-    asked = answer.answered & np.array([label == desired for label in answer.desired], dtype=np.bool_)
+        known = ", ".join(density_name(answer, name) for name in evidence.calibration) or "none"
+        raise ArgumentError(
+            f"there is no density of the class {density_name(answer, str(desired))}: the answer has those of {known}."
+        )
+    asked = answer.answered & np.array([name == str(desired) for name in evidence.density_class], dtype=np.bool_)
     first = asked & (answer.index.rank == 0)
     return [
         DensityGroup("real rows held out", np.array(evidence.calibration[str(desired)], dtype=np.float64), REAL),
@@ -97,10 +98,10 @@ def density_groups(answer: CounterfactualAnswer, desired: Any) -> list[DensityGr
     ]
 
 
-def _most_asked(answer: CounterfactualAnswer) -> Any:
+def _most_common(answer: CounterfactualAnswer) -> str:
     if not len(answer):
         raise ArgumentError("the answer is empty: there is nothing to draw. Ask about at least one row.")
-    return max(answer.desired, key=answer.desired.count)
+    return max(answer.evidence.density_class, key=answer.evidence.density_class.count)
 
 
 def _limits(groups: list[DensityGroup], threshold: float) -> tuple[float, float]:

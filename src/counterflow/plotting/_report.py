@@ -56,7 +56,8 @@ def report(answer: CounterfactualAnswer, path: str | Path, *, title: str | None 
 
 def _title(answer: CounterfactualAnswer) -> str:
     wishes = Counter(named(label) for label in answer.desired)
-    return f"What would change the model's decision{f' to {next(iter(wishes))}' if len(wishes) == 1 else ''}"
+    decision = "prediction" if isinstance(answer.desired[0], tuple) else "decision"
+    return f"What would change the model's {decision}{f' to {next(iter(wishes))}' if len(wishes) == 1 else ''}"
 
 
 def _page(answer: CounterfactualAnswer, title: str, rows: int) -> str:

@@ -6,8 +6,19 @@ import numpy as np
 
 from counterflow.core.outcomes import RowStatus
 from counterflow.counterfactuals import CounterfactualAnswer
+from counterflow.counterfactuals.wording import interval_text
 
-__all__ = ["SHORT", "chance_text", "facts_of", "named", "outcome_of", "share_text", "status_text", "witness_text"]
+__all__ = [
+    "SHORT",
+    "chance_text",
+    "density_name",
+    "facts_of",
+    "named",
+    "outcome_of",
+    "share_text",
+    "status_text",
+    "witness_text",
+]
 
 SHORT = {
     RowStatus.FOUND: "found",
@@ -28,12 +39,22 @@ def named(label: Any) -> str:
         >>> named("Good"), named(1)
         ("'Good'", '1')
     """
+    if isinstance(label, tuple):
+        return interval_text(label)
     return f"'{label}'" if isinstance(label, str) else str(label)
+
+
+def density_name(answer: CounterfactualAnswer, density_class: str) -> str:
+    """A class under whose density answers are judged, in a sentence: a label as :func:`named`, a bin as it is."""
+    return next((named(label) for label in answer.desired if str(label) == density_class), density_class)
 
 
 def outcome_of(answer: CounterfactualAnswer, position: int) -> str:
     """What the model says of an answer: the decision, or the probability where a range of it was asked."""
     desired = named(answer.desired[position])
+    if isinstance(answer.desired[position], tuple):
+        value, inside = answer.predicted[position], "is" if answer.valid[position] else "is not"
+        return f"with these values the model predicts {value:.4g}, which {inside} {desired}"
     if (interval := answer.settings.get("probability")) is not None:
         inside = "lies" if answer.valid[position] else "does not lie"
         return f"the probability of {desired} {inside} between {interval[0]:g} and {interval[1]:g}"

@@ -1,7 +1,5 @@
 """The pictures of the report."""
 
-from typing import Any
-
 import numpy as np
 
 from counterflow.counterfactuals import CounterfactualAnswer
@@ -10,7 +8,7 @@ from counterflow.plotting._density import density_groups, plot_density
 from counterflow.plotting._map import plot_map
 from counterflow.plotting.html.elements import Markup, paragraph, section
 from counterflow.plotting.html.pictures import picture
-from counterflow.plotting.words import named, share_text
+from counterflow.plotting.words import density_name, share_text
 
 __all__ = ["gallery"]
 
@@ -20,12 +18,12 @@ _MOST_COLUMNS = 15
 
 def gallery(answer: CounterfactualAnswer) -> Markup:
     """The section of pictures: densities of each desired class, changes, and the view from above."""
-    asked = [label for label, searched in zip(answer.desired, answer.answered, strict=True) if searched]
+    judged_as = answer.evidence.density_class
+    asked = [name for name, searched in zip(judged_as, answer.answered, strict=True) if searched]
     classes = sorted(dict.fromkeys(asked), key=lambda label: -asked.count(label))
-    known = [label for label in classes if str(label) in answer.evidence.calibration]
-    parts = [_density(answer, label) for label in known[:_MOST_CLASSES]]
-    if len(known) > _MOST_CLASSES:
-        parts.append(paragraph(f"Densities of the {_MOST_CLASSES} most asked classes of {len(known)} are shown."))
+    parts = [_density(answer, label) for label in classes[:_MOST_CLASSES]]
+    if len(classes) > _MOST_CLASSES:
+        parts.append(paragraph(f"Densities of the {_MOST_CLASSES} most asked classes of {len(classes)} are shown."))
     if (answer.answered & answer.valid).any():
         parts += [_changes(answer), _map(answer)]
     if not parts:
@@ -33,8 +31,8 @@ def gallery(answer: CounterfactualAnswer) -> Markup:
     return section("Pictures", *parts, anchor="pictures")
 
 
-def _density(answer: CounterfactualAnswer, desired: Any) -> Markup:
-    threshold = answer.evidence.thresholds[str(desired)]
+def _density(answer: CounterfactualAnswer, desired: str) -> Markup:
+    threshold = answer.evidence.thresholds[desired]
     groups = density_groups(answer, desired)
     reached = [
         f"{len(group.values):,} {group.name}, {share_text(float((group.values >= threshold).mean()))} at or above"
@@ -44,7 +42,8 @@ def _density(answer: CounterfactualAnswer, desired: Any) -> Markup:
     return picture(
         lambda ax: plot_density(answer, desired=desired, ax=ax),
         size=(8.0, 3.6),
-        alt=f"Histograms of log-densities under {named(desired)}; threshold {threshold:.1f}. {'; '.join(reached)}.",
+        alt=f"Histograms of log-densities under {density_name(answer, desired)}; threshold {threshold:.1f}. "
+        f"{'; '.join(reached)}.",
         caption="Right is more likely. The dashed line is what an answer had to reach; the percentages say how many of "
         "each group reach it. Log-densities are natural logarithms in the units of the data (a probability in discrete "
         "columns), and compare only within this picture.",

@@ -35,6 +35,8 @@ def _lead(answer: CounterfactualAnswer) -> str:
     each = "" if count == 1 else f", {count} answers each"
     already = len(np.unique(answer.index.factual[~answer.answered]))
     rest = f" {already:,} of them {'is' if already == 1 else 'are'} so already; for these nothing was searched."
+    if isinstance(answer.desired[0], tuple):
+        decision = decision.replace("decision", "prediction")
     return (
         f"For {rows:,} row{'' if rows == 1 else 's'}{each}: what would have to be different for the model to come to "
         f"{decision}?{rest if already else ''}"

@@ -1,0 +1,58 @@
+"""What a method learns from the table when an explainer is fitted, and where that comes from later."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from counterflow.counterfactuals import Background, Learner, Lesson, Method, Skill
+from counterflow.models import AdaptedModel
+from counterflow.persistence import SavedFolder
+from counterflow.tables import TableCodec
+
+__all__ = ["learn_skill", "restore_skill"]
+
+
+def learn_skill(
+    method: Method,
+    model: AdaptedModel,
+    table: Any,
+    *,
+    codec: TableCodec,
+    background: Background,
+    how: Mapping[str, Any],
+) -> Skill | None:
+    """Let a method learn from the table; ``None`` for one that learns nothing.
+
+    Args:
+        method: The method.
+        model: The user's model.
+        table: The rows.
+        codec: From rows to numbers and back.
+        background: The densities learned before.
+        how: Seed, progress and checkpoint, by the names of :class:`Lesson`.
+    """
+    if not isinstance(method, Learner):
+        return None
+
+    def decide(numbers: Tensor) -> Tensor:
+        """What the model decides for rows, as an index."""
+        frame = codec.to_frame(numbers.numpy(), like=table, rows=np.zeros(len(numbers), dtype=np.int64))
+        said = model.predict(frame)
+        if background.bins is not None:
+            return torch.from_numpy(background.bins.labels(said))
+        return torch.tensor([model.class_index(label) for label in said.tolist()], dtype=torch.long)
+
+    numbers = torch.from_numpy(codec.to_numbers(table))
+    return method.learn(Lesson(numbers, decide(numbers), decide, background, **how))
+
+
+def restore_skill(
+    method: Method, config: Mapping[str, Any] | None, folder: SavedFolder, *, background: Background
+) -> Skill | None:
+    """The skill that was saved with an explainer; ``None`` if there was none."""
+    if config is None or not isinstance(method, Learner):
+        return None
+    return method.restore(config, folder, background)
