@@ -37,7 +37,7 @@ def explain(
     probability: Annotated[str | None, typer.Option(help="0.7:1: where the class's probability shall lie.")] = None,
     norm: Annotated[float | None, typer.Option(help="The exponent of the distance.")] = None,
     deadline: Annotated[str | None, typer.Option(help="Stop after this time: 30s, 2m.")] = None,
-    model: Annotated[str | None, typer.Option(help="The model that was fitted, module:attribute.")] = None,
+    model: Annotated[str | None, typer.Option(help="The model that was fitted, if the folder lacks it.")] = None,
     report: Annotated[Path | None, typer.Option(help="A page to read, .html.")] = None,
     answer: Annotated[Path | None, typer.Option(help="Everything as .json too, for replay.")] = None,
 ) -> None:

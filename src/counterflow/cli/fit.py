@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import counterflow.estimators
     import counterflow.models
     import counterflow.tables
+    from counterflow.cli.user_models import UsersModel
 
 __all__ = ["fit"]
 
@@ -32,7 +33,16 @@ def fit(
     target: Annotated[str, typer.Option(help="The column that the model predicts.")],
     out: Annotated[Path, typer.Option(help="The folder to save to.")],
     model: Annotated[
-        str | None, typer.Option(help="Your model, module:attribute. Without it counterflow trains one.")
+        str | None,
+        typer.Option(
+            help="Your model: .onnx, .json, .txt, .cbm or module:attribute. Without it counterflow trains one."
+        ),
+    ] = None,
+    model_output: Annotated[
+        str | None, typer.Option(help="What a file answers that does not say so: logits, probabilities or value.")
+    ] = None,
+    model_classes: Annotated[
+        list[str] | None, typer.Option(help="The names of a file's classes, in its own order: no,yes.")
     ] = None,
     schema: Annotated[Path | None, typer.Option(help="The columns, as YAML. Without it they are inferred.")] = None,
     codes: Annotated[
@@ -46,6 +56,7 @@ def fit(
     resume: Annotated[bool, typer.Option("--resume", help="Go on after Ctrl-C, to the same result.")] = False,
 ) -> None:
     """Learn from a table how to explain a model: densities of its classes, a judge, and thresholds."""
+    from counterflow.cli.user_models import open_model
     from counterflow.tables import read_table
 
     began = time.monotonic()
@@ -58,10 +69,11 @@ def fit(
     frame = _without_dropped(frame, columns)
     labels = _labels(frame, columns, table)
     tell(f"Read {len(labels):,} rows of '{table}': {len(columns)} features, target '{target}'.")
-    own, words = _train_own(columns, frame, labels, seed) if model is None else (_users_model(model), "")
+    users = open_model(model, columns, frame=frame, output=model_output, classes=model_classes)
+    own, words = _train_own(columns, frame, labels, seed) if users is None else (users.model, "")
     explainer = _learn(own, columns, frame, labels, out=out, seed=seed, resume=resume)
-    record = {"table": str(table), "rows": len(labels), "target": target, "model": model, "seed": seed}
-    _save(explainer, out, record)
+    record = {"table": str(table), "rows": len(labels), "target": target, "seed": seed}
+    _save(explainer, out, record, users)
     _show_findings(explainer, labels, words or _agreement(explainer, frame, labels))
     show(f"Saved to '{out}' in {time.monotonic() - began:.0f} s; '{out / 'schema.yaml'}' says how columns were read.")
 
@@ -149,12 +161,6 @@ def _labels(frame: Any, schema: "counterflow.tables.Schema", table: Path) -> lis
     return labels
 
 
-def _users_model(spec: str) -> Any:
-    from counterflow.cli.user_models import import_model
-
-    return import_model(spec)
-
-
 def _train_own(
     schema: "counterflow.tables.Schema", frame: Any, labels: list[Any], seed: int
 ) -> tuple["counterflow.models.TableClassifier", str]:
@@ -228,12 +234,18 @@ def _clear(checkpoint: Path) -> None:
         checkpoint.parent.rmdir()
 
 
-def _save(explainer: "counterflow.estimators.CounterfactualExplainer", out: Path, record: dict[str, Any]) -> None:
+def _save(
+    explainer: "counterflow.estimators.CounterfactualExplainer",
+    out: Path,
+    record: dict[str, Any],
+    users: "UsersModel | None",
+) -> None:
     """Save the explainer, and beside it what people read."""
     from counterflow.cli.user_models import RECORD
     from counterflow.persistence import atomic_write
 
     explainer.save(out)
+    record["model"] = None if users is None else users.keep(out)
     record["model_fingerprint"] = explainer.model_.fingerprint
     atomic_write(out / RECORD, json.dumps(record, indent=2, ensure_ascii=False) + "\n")
     explainer.schema_.to_yaml(out / "schema.yaml")

@@ -9,13 +9,14 @@ from counterflow.models.adapted import AdaptedModel
 from counterflow.models.adapting import adapt
 from counterflow.models.agreement import StandInReport
 from counterflow.models.borrowing import Loan
-from counterflow.models.files import read_model
+from counterflow.models.files import MODEL_FILES, read_model
 from counterflow.models.fingerprints import fingerprint
 from counterflow.models.stand_in import distill, restore_stand_in, stand_in_parts
 from counterflow.models.table_classifier import TableClassifier
 from counterflow.models.wrapping import WrappedModel, wrap
 
 __all__ = [
+    "MODEL_FILES",
     "AdaptedModel",
     "Loan",
     "StandInReport",
