@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from counterflow import __version__
+from counterflow.cli.audit import audit
 from counterflow.cli.demo import demo
 from counterflow.cli.density import density
 from counterflow.cli.evaluate import evaluate
@@ -42,6 +43,6 @@ def options(
     """Plausible counterfactual explanations, and densities of tables, by normalizing flows."""
 
 
-for command in (demo, fit, explain, evaluate, replay):
+for command in (demo, fit, explain, evaluate, replay, audit):
     app.command()(command)
 app.add_typer(density, name="density")

@@ -1,13 +1,19 @@
 """Counterfactual explanations: the question, the search, the judge, and the answer."""
 
 from counterflow.counterfactuals.answer import AnswerIndex, CounterfactualAnswer
+from counterflow.counterfactuals.auditing import Audit, GroupFigures, audit
 from counterflow.counterfactuals.background import Background, learn_background
 from counterflow.counterfactuals.density import ClassDensity
 from counterflow.counterfactuals.explaining import Method, explain
 from counterflow.counterfactuals.goals import Goal, ValueGoal
+from counterflow.counterfactuals.group_changes import GroupChange
+from counterflow.counterfactuals.groups import GroupAnswer, explain_group, try_change
 from counterflow.counterfactuals.lesson import Learner, Lesson, Skill
+from counterflow.counterfactuals.paths import PathSettings, RecoursePath, recourse_path
 from counterflow.counterfactuals.ppcef import PPCEF
 from counterflow.counterfactuals.question import Question
+from counterflow.counterfactuals.reasons import Reason, Reasons
+from counterflow.counterfactuals.robustness import consensus, robust_share, with_consensus
 from counterflow.counterfactuals.search import SearchSettings, search
 from counterflow.counterfactuals.task import Task
 from counterflow.counterfactuals.witness import WitnessReport
@@ -15,20 +21,35 @@ from counterflow.counterfactuals.witness import WitnessReport
 __all__ = [
     "PPCEF",
     "AnswerIndex",
+    "Audit",
     "Background",
     "ClassDensity",
     "CounterfactualAnswer",
     "Goal",
+    "GroupAnswer",
+    "GroupChange",
+    "GroupFigures",
     "Learner",
     "Lesson",
     "Method",
+    "PathSettings",
     "Question",
+    "Reason",
+    "Reasons",
+    "RecoursePath",
     "SearchSettings",
     "Skill",
     "Task",
     "ValueGoal",
     "WitnessReport",
+    "audit",
+    "consensus",
     "explain",
+    "explain_group",
     "learn_background",
+    "recourse_path",
+    "robust_share",
     "search",
+    "try_change",
+    "with_consensus",
 ]
