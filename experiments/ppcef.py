@@ -84,6 +84,8 @@ def run_fold(
     model = build(table, classifier).fit(features, table.labels[known])
     numbers = TableCodec(table.schema).to_numbers(features)
     schema = table.schema if mixed else in_unit_ranges(table.schema, numbers)
+    constant = np.array(schema.names)[(numbers == numbers[:1]).all(0)].tolist()
+    schema = schema.edit({name: {"actionable": False} for name in constant})
     began = time.perf_counter()
     method = PPCEF() if mixed and level < 0.5 else PPCEF(cushion=0.0)
     explainer = CounterfactualExplainer(model, schema=schema, method=method).fit(features, table.labels[known])

@@ -66,7 +66,7 @@ def _quick_schooling() -> Iterator[None]:
 
     longer = background.schooling
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(background, "schooling", lambda plan, rows: replace(longer(plan, rows), max_epochs=6))
+        patch.setattr(background, "schooling", lambda *plan, **kind: replace(longer(*plan, **kind), max_epochs=6))
         patch.setattr(background, "_POOL", 200)
         patch.setitem(PPCEF._PRESETS["default"], "max_steps", 8)
         yield

@@ -103,8 +103,8 @@ def short_schooling(epochs: int = 12) -> Iterator[None]:
     """Train flows for few epochs: what the engine promises does not hang on good flows."""
     usual = background.schooling
 
-    def hasty(plan, rows):
-        return replace(usual(plan, rows), max_epochs=epochs, batch_size=64, learning_rate=3e-3)
+    def hasty(plan, rows, **kind):
+        return replace(usual(plan, rows, **kind), max_epochs=epochs, batch_size=64, learning_rate=3e-3)
 
     with mock.patch.object(background, "schooling", hasty):
         yield

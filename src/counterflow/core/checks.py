@@ -1,5 +1,6 @@
 """Checks of what callers hand in: one sentence each, with what was expected, what came, and what to do."""
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -110,7 +111,7 @@ def check_count(value: float | int, name: str, minimum: int = 1) -> None:
         ...
         counterflow.core.errors.ArgumentError: layers must be a whole number of at least 1, got 0. Choose a larger one.
     """
-    if isinstance(value, bool) or not isinstance(value, int) or value < minimum:
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < minimum:
         raise ArgumentError(f"{name} must be a whole number of at least {minimum}, got {value}. Choose a larger one.")
 
 

@@ -191,7 +191,7 @@ class _Course:
             checkpoint=None if self.checkpoint is None else self.checkpoint / name,
             resume=self.resume,
             progress=self.progress,
-            **asdict(schooling(plan, len(numbers))),
+            **asdict(schooling(plan, len(numbers), dimension=encoding.dimension)),
         )
         return flow
 

@@ -23,7 +23,7 @@ __all__ = ["FlowPlan", "Schooling", "plan_search_flows", "plan_witness_flows", "
 
 Family = Literal["maf", "realnvp", "spline_coupling", "spline_autoregressive"]
 
-_FEW, _SMALL = 400, 1000
+_FEW, _SMALL, _MANY_A_DIMENSION = 400, 1000, 50
 
 
 @dataclass(frozen=True)
@@ -104,10 +104,11 @@ def plan_witness_flows(rows: int, seed: int) -> tuple[FlowPlan, ...]:
     return tuple(FlowPlan("spline_autoregressive", 1, (64,), seed + member) for member in range(3))
 
 
-def schooling(plan: FlowPlan, rows: int) -> Schooling:
-    """How to train a plan on so many rows."""
+def schooling(plan: FlowPlan, rows: int, *, dimension: int) -> Schooling:
+    """How to train a plan on so many rows of so many dimensions: where rows are few for them, weights are held down."""
     if rows < _SMALL:
-        return Schooling(0.15, 300, 25, 32 if rows < _FEW else 64, 1e-3, "constant", 1.0)
+        rate, decay = (5e-3, 0.1) if rows >= _MANY_A_DIMENSION * dimension else (1e-3, 1.0)
+        return Schooling(0.15, 300, 25, 32 if rows < _FEW else 64, rate, "constant", decay)
     epochs = {"maf": 45, "realnvp": 36, "spline_autoregressive": 18}[plan.family]
     steps = 256 * max(1, round(rows / 20_000))
     return Schooling(0.1, epochs, 10, steps, 3e-3 if plan.family == "realnvp" else 5e-3, "cosine", 0.0)
