@@ -7,6 +7,8 @@ from counterflow.tables.encoding import FlowEncoding
 from counterflow.tables.frames import Backend, backend_of, empty_frame, read_table, to_arrow, write_table
 from counterflow.tables.grid import Grid
 from counterflow.tables.infer import infer_schema
+from counterflow.tables.link_text import parse_link
+from counterflow.tables.links import Changed, Implies, Is, Linear, Link, Within
 from counterflow.tables.rules import Rules
 from counterflow.tables.schema import Schema
 from counterflow.tables.table import Table, take_rows
@@ -16,15 +18,21 @@ from counterflow.tables.wording import describe_change, format_number, readable_
 __all__ = [
     "Atom",
     "Backend",
+    "Changed",
     "Column",
     "Constraints",
     "FlowEncoding",
     "Grid",
+    "Implies",
+    "Is",
     "Kind",
+    "Linear",
+    "Link",
     "Rules",
     "Schema",
     "Table",
     "TableCodec",
+    "Within",
     "backend_of",
     "broken_rules",
     "check_constraints",
@@ -32,6 +40,7 @@ __all__ = [
     "empty_frame",
     "format_number",
     "infer_schema",
+    "parse_link",
     "read_table",
     "readable_name",
     "take_rows",

@@ -1,5 +1,6 @@
 """What a person asks of an answer: what must stay, what may move which way, how much may change."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
@@ -7,9 +8,12 @@ from typing import Any
 from counterflow.core.errors import ConstraintError
 from counterflow.tables.column import Column
 from counterflow.tables.hints import did_you_mean, listed
+from counterflow.tables.link_text import as_links
+from counterflow.tables.links import Link
+from counterflow.tables.links_check import check_links
 from counterflow.tables.schema import Schema
 
-__all__ = ["Constraints", "asked_range", "check_constraints"]
+__all__ = ["Constraints", "asked_range", "check_constraints", "direction_of", "fixed_columns"]
 
 LISTS = ("immutable", "increase_only", "decrease_only", "free")
 Range = tuple[Any, Any]
@@ -29,6 +33,9 @@ class Constraints:
         max_changes: At most so many columns change.
         allowed: For a column of categories those that a change may choose.
         free: Protected columns that may change all the same.
+        linked: Rules between columns, on top of the schema's: :class:`Linear`, :class:`Implies`, or their text such as
+            ``"debt <= 0.4 * income"``. One binds where a column of it changed.
+        cost: Factors on the schema's costs: ``{"income": 2}`` makes a change of income count twice.
 
     Raises:
         ConstraintError: A setting has the wrong form.
@@ -36,6 +43,8 @@ class Constraints:
     Example:
         >>> Constraints(immutable=["sex"], ranges={"income": (0, 5000)}, max_changes=3).immutable
         ('sex',)
+        >>> print(*Constraints(linked="debt <= 0.4 * income").linked)
+        debt <= 0.4 * income
     """
 
     immutable: Sequence[str] = field(default=(), kw_only=True)
@@ -45,6 +54,8 @@ class Constraints:
     max_changes: int | None = field(default=None, kw_only=True)
     allowed: Mapping[str, Sequence[Any]] = field(default_factory=dict, kw_only=True)
     free: Sequence[str] = field(default=(), kw_only=True)
+    linked: Sequence[Link | str] = field(default=(), kw_only=True)
+    cost: Mapping[str, int | float] = field(default_factory=dict, kw_only=True)
 
     def __post_init__(self) -> None:
         for name in LISTS:
@@ -52,15 +63,22 @@ class Constraints:
             object.__setattr__(self, name, (names,) if isinstance(names, str) else tuple(names))
         object.__setattr__(self, "ranges", {name: _pair(name, limits) for name, limits in self.ranges.items()})
         object.__setattr__(self, "allowed", {name: _choices(name, labels) for name, labels in self.allowed.items()})
+        object.__setattr__(self, "linked", as_links(self.linked))
+        object.__setattr__(self, "cost", {name: _factor(name, factor) for name, factor in self.cost.items()})
         most = self.max_changes
         if most is not None and (isinstance(most, bool) or most % 1 or most < 1):
             raise ConstraintError(f"max_changes must be a whole number >= 1, got {most!r}. Leave it out for no limit.")
 
     @property
     def names(self) -> tuple[str, ...]:
-        """All columns that a constraint names."""
+        """All columns that a constraint on single columns names."""
         lists = [name for key in LISTS for name in getattr(self, key)]
-        return tuple(dict.fromkeys([*lists, *self.ranges, *self.allowed]))
+        return tuple(dict.fromkeys([*lists, *self.ranges, *self.allowed, *self.cost]))
+
+    @property
+    def links(self) -> tuple[Link, ...]:
+        """The rules between columns."""
+        return as_links(self.linked)
 
     def to_dict(self) -> dict[str, Any]:
         """The constraints as plain data, without what is default."""
@@ -83,8 +101,16 @@ class Constraints:
 
 def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
-        return {key: list(items) for key, items in value.items()}
-    return list(value) if isinstance(value, tuple) else value
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, tuple | list):
+        return [_plain(item) for item in value]
+    return str(value) if isinstance(value, Link) else value
+
+
+def _factor(name: str, factor: Any) -> float:
+    if isinstance(factor, bool) or not isinstance(factor, int | float) or not 0 < factor < math.inf:
+        raise ConstraintError(f"the cost of {name!r} must be a finite factor above 0, got {factor!r}.")
+    return float(factor)
 
 
 def _pair(name: str, limits: Any) -> Range:
@@ -124,6 +150,33 @@ def check_constraints(schema: Schema, constraints: Constraints) -> None:
         _check_range(schema[name], limits)
     for name, labels in constraints.allowed.items():
         _check_labels(schema[name], labels)
+    if links := (*schema.links, *constraints.links):
+        _check_linked(schema, constraints, links)
+
+
+def _check_linked(schema: Schema, constraints: Constraints, links: Sequence[Link]) -> None:
+    """The schema's rules with the question's bounds, and the question's own rules."""
+    columns = {column.name: column for column in schema.columns}
+    settings: dict[str, Any] = {
+        "limits": {c.name: asked_range(c, constraints.ranges.get(c.name)) for c in schema.columns if c.numeric},
+        "allowed": constraints.allowed,
+    }
+    check_links(links, columns, **settings)
+    check_links(constraints.links, columns, fixed=fixed_columns(schema, constraints), **settings)
+
+
+def fixed_columns(schema: Schema, constraints: Constraints) -> tuple[str, ...]:
+    """The columns that schema and constraints together let nothing change in.
+
+    Example:
+        >>> fixed_columns(Schema((Column("age", actionable=False), Column("debt"))), Constraints())
+        ('age',)
+    """
+    return tuple(
+        column.name
+        for column in schema.columns
+        if column.name in constraints.immutable or (column.fixed and column.name not in constraints.free)
+    )
 
 
 def _check_pairs(name: str, constraints: Constraints) -> None:

@@ -10,13 +10,16 @@ from torch import Tensor
 from counterflow.core.errors import ShapeError
 from counterflow.tables.constraints import Constraints, check_constraints
 from counterflow.tables.grid import Grid
-from counterflow.tables.rules_compile import compile_tables
+from counterflow.tables.links_compile import LinearTest, LinkTest, compile_links
+from counterflow.tables.links_project import keep_links
+from counterflow.tables.rules_compile import column_costs, compile_tables, default_scale
 from counterflow.tables.schema import Schema
 from counterflow.tables.violations import broken_rules
 
 __all__ = ["Rules"]
 
-SHARED = ("schema", "constraints", "grid", "category_column", "category_index", "atom_column", "atom_value")
+PLAIN = ("schema", "constraints", "grid", "links")
+SHARED = (*PLAIN, "scale", "category_column", "category_index", "atom_column", "atom_value")
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,6 +34,8 @@ class Rules:
         schema: The columns.
         constraints: What was asked.
         grid: The grids of the columns.
+        links: The rules between columns, of the schema and of the constraints.
+        scale: The unit of each column, in which moves are compared.
         factual: The rows, (n, d).
         movable: Which numbers may move along their line.
         lower: The box that a search may move in: strict bounds, widened to the factual if that is a number.
@@ -59,6 +64,8 @@ class Rules:
     schema: Schema
     constraints: Constraints
     grid: Grid
+    links: tuple[LinkTest, ...]
+    scale: Float[Tensor, " d"]
     factual: Float[Tensor, "n d"]
     movable: Bool[Tensor, "n d"]
     lower: Float[Tensor, "n d"]
@@ -75,13 +82,21 @@ class Rules:
     may_land: Bool[Tensor, "n atoms"]
 
     @classmethod
-    def compile(cls, schema: Schema, constraints: Constraints | None, numbers: np.ndarray | Tensor) -> "Rules":
+    def compile(
+        cls,
+        schema: Schema,
+        constraints: Constraints | None,
+        numbers: np.ndarray | Tensor,
+        *,
+        scale: Float[Tensor, " d"] | None = None,
+    ) -> "Rules":
         """Compile the rules of given factual rows.
 
         Args:
             schema: The columns.
             constraints: What was asked; ``None`` is nothing.
             numbers: The rows, (n, d), as :class:`TableCodec` gives them.
+            scale: The unit of each column; by default its width, and 1 where it is unbounded.
 
         Raises:
             ConstraintError: Constraints contradict each other or the schema.
@@ -92,7 +107,14 @@ class Rules:
         if factual.ndim != 2 or factual.shape[1] != len(schema):
             raise ShapeError(f"numbers must have shape (rows, {len(schema)}), got {tuple(factual.shape)}.")
         grid = Grid(schema).to(factual.device)
-        return cls(schema=schema, constraints=asked, grid=grid, **compile_tables(schema, asked, grid, factual=factual))
+        return cls(
+            schema=schema,
+            constraints=asked,
+            grid=grid,
+            links=compile_links(schema, (*schema.links, *asked.links)),
+            scale=default_scale(schema).to(factual.device) if scale is None else scale.to(factual),
+            **compile_tables(schema, asked, grid, factual=factual),
+        )
 
     def __len__(self) -> int:
         return len(self.factual)
@@ -101,6 +123,11 @@ class Rules:
     def max_changes(self) -> int | None:
         """At most so many columns change; ``None`` is no limit."""
         return self.constraints.max_changes
+
+    @property
+    def cost(self) -> Float[Tensor, " d"]:
+        """What a unit of change costs in each column: the schema's cost times the constraints' factor."""
+        return self.factual.new_tensor(column_costs(self.schema, self.constraints))
 
     @property
     def can_change(self) -> Bool[Tensor, " n"]:
@@ -119,7 +146,7 @@ class Rules:
 
     def to(self, device: torch.device | str) -> "Rules":
         """The same rules on another device."""
-        tensors = {e.name: getattr(self, e.name).to(device) for e in fields(self) if e.name not in SHARED[:3]}
+        tensors = {e.name: getattr(self, e.name).to(device) for e in fields(self) if e.name not in PLAIN}
         return replace(self, grid=Grid(self.schema).to(device), **tensors)
 
     def clamp(self, numbers: Float[Tensor, "*batch n d"]) -> Float[Tensor, "*batch n d"]:
@@ -137,6 +164,8 @@ class Rules:
     ) -> Float[Tensor, "*batch n d"]:
         """Map any numbers to a legal row near them: snap, clamp, and restore what may not change, bit for bit.
 
+        Rules between columns are mended by the cheapest moves, and undone where that fails (:func:`keep_links`).
+
         Args:
             numbers: Proposed rows.
             priority: Which changes to keep first if there are more than ``max_changes``; by default the largest ones,
@@ -145,11 +174,34 @@ class Rules:
         Returns:
             Legal rows: a row that is legal already comes back as it is.
         """
+        legal = self._linked(self.column_by_column(numbers))
+        if self.max_changes is None:
+            return legal
+        few = self._keep_most(legal, priority, self.max_changes)
+        return self._linked(few, may_move=self.changed(few))
+
+    def column_by_column(self, numbers: Float[Tensor, "*batch n d"]) -> Float[Tensor, "*batch n d"]:
+        """The nearest rows that keep the rules of each column alone: not those between columns, nor ``max_changes``."""
         proposed = torch.where(numbers.isfinite(), numbers, self._landed(numbers))
         legal = torch.where(self.movable, self._on_line(proposed), self.factual)
         legal = torch.where(self._lands(numbers), numbers, legal)
-        legal = self._with_categories(proposed, legal)
-        return legal if self.max_changes is None else self._keep_most(legal, priority, self.max_changes)
+        return self._with_categories(proposed, legal)
+
+    def link_gap(self, numbers: Float[Tensor, "*batch n d"]) -> Float[Tensor, "*batch n"]:
+        r"""How far the linear rules are broken, for a search by gradients; 0 where they are kept.
+
+        .. math:: \sum_r \frac{\max(\text{lower}_r - a_r^\top x,\ a_r^\top x - \text{upper}_r,\ 0)}{\|a_r \odot s\|}
+
+        Each term is the distance to the nearest point that keeps the rule, in units of the columns. Implications add
+        nothing: they speak of jumps.
+        """
+        total = torch.zeros_like(numbers[..., 0])
+        for link in self.links:
+            if isinstance(link, LinearTest):
+                width = numbers.new_tensor(link.factors) * self.scale[list(link.columns)]
+                broken = link.broken(numbers, self.changed(numbers))
+                total = total + torch.where(broken, link.gap(numbers), 0.0) / width.norm()
+        return total
 
     def legal(self, numbers: Float[Tensor, "*batch n d"]) -> Bool[Tensor, "*batch n"]:
         """Whether rows keep every rule: :meth:`project` leaves them as they are."""
@@ -166,6 +218,16 @@ class Rules:
         """
         pairs = zip(self.factual.tolist(), numbers.tolist(), strict=True)
         return [broken_rules(self.schema, self.constraints, before=before, after=after) for before, after in pairs]
+
+    def _linked(self, legal: Tensor, *, may_move: Tensor | None = None) -> Tensor:
+        """Rows that keep the rules between columns too."""
+        if not self.links:
+            return legal
+        flat = legal.reshape(-1, legal.shape[-1])
+        row = torch.arange(len(self), device=flat.device).expand(legal.shape[:-1]).reshape(-1)
+        rules = self if legal.ndim == 2 else self.take(row)
+        kept = keep_links(rules, flat, may_move=None if may_move is None else may_move.reshape(flat.shape))
+        return kept.reshape(legal.shape)
 
     def _landed(self, numbers: Tensor) -> Tensor:
         """Infinite numbers go to the end of their box, missing ones back to the factual."""

@@ -11,7 +11,18 @@ from counterflow.tables.constraints import Constraints, asked_range, direction_o
 from counterflow.tables.grid import Grid
 from counterflow.tables.schema import Schema
 
-__all__ = ["compile_tables", "final_direction"]
+__all__ = ["column_costs", "compile_tables", "default_scale", "final_direction"]
+
+
+def column_costs(schema: Schema, constraints: Constraints) -> list[float]:
+    """What a unit of change costs in each column: the schema's cost times the factor that was asked."""
+    return [column.cost * constraints.cost.get(column.name, 1.0) for column in schema.columns]
+
+
+def default_scale(schema: Schema) -> Tensor:
+    """The width of each column; 1 where it has none."""
+    widths = [high - low for low, high in (column.bounds for column in schema.columns)]
+    return torch.tensor([width if 0 < width < math.inf else 1.0 for width in widths], dtype=torch.float64)
 
 
 def final_direction(column: Column, constraints: Constraints) -> str:

@@ -5,9 +5,12 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from counterflow.core.errors import SchemaError
+from counterflow.core.errors import ConstraintError, SchemaError
 from counterflow.tables.column import Column
 from counterflow.tables.hints import did_you_mean, listed
+from counterflow.tables.link_text import as_links
+from counterflow.tables.links import Link
+from counterflow.tables.links_check import check_links
 
 __all__ = ["Schema"]
 
@@ -28,6 +31,8 @@ class Schema:
         classes: Its classes; empty for regression.
         missing: What a missing value is: an ``"error"``, an ``"atom"`` of its own (a category ``None``, or the atom NaN
             of a numeric column), or a reason to ``"drop"`` the row in training.
+        linked: Rules between columns that changed rows keep: :class:`Linear`, :class:`Implies`, or their text such as
+            ``"debt <= 0.4 * income"``.
 
     Raises:
         SchemaError: The parts contradict each other.
@@ -44,6 +49,7 @@ class Schema:
     target: str | None = field(default=None, kw_only=True)
     classes: Sequence[Any] = field(default=(), kw_only=True)
     missing: str = field(default="error", kw_only=True)
+    linked: Sequence[Link | str] = field(default=(), kw_only=True)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "columns", tuple(self.columns))
@@ -57,11 +63,25 @@ class Schema:
             raise SchemaError(f"the target {self.target!r} is also a feature. Remove it from the columns.")
         if self.missing not in MISSING_POLICIES:
             raise SchemaError(f"missing must be one of {listed(MISSING_POLICIES)}, got {self.missing!r}.")
+        self._check_linked()
+
+    def _check_linked(self) -> None:
+        try:
+            object.__setattr__(self, "linked", as_links(self.linked))
+            fixed = [column.name for column in self.columns if not column.actionable]
+            check_links(self.links, {column.name: column for column in self.columns}, fixed=fixed)
+        except ConstraintError as error:
+            raise SchemaError(str(error)) from error
 
     @property
     def names(self) -> tuple[str, ...]:
         """The names of the features, in order."""
         return tuple(column.name for column in self.columns)
+
+    @property
+    def links(self) -> tuple[Link, ...]:
+        """The rules between columns."""
+        return as_links(self.linked)
 
     def __len__(self) -> int:
         return len(self.columns)
@@ -111,9 +131,16 @@ class Schema:
         return schema
 
     def without(self, names: Iterable[str]) -> "Schema":
-        """Return a schema that leaves out some columns; a table carries them through untouched."""
-        gone = [self.index(name) for name in names]
-        return replace(self, columns=tuple(c for position, c in enumerate(self.columns) if position not in gone))
+        """Return a schema that leaves out some columns and the rules between columns that name them.
+
+        A table carries columns that the schema lacks through untouched.
+        """
+        gone = {self[name].name for name in names}
+        return replace(
+            self,
+            columns=tuple(column for column in self.columns if column.name not in gone),
+            linked=tuple(link for link in self.links if not gone & set(link.columns)),
+        )
 
     @classmethod
     def infer(

@@ -16,7 +16,7 @@ from counterflow.tables.schema import Schema
 __all__ = ["read_yaml", "schema_from_dict", "schema_to_dict", "write_yaml"]
 
 VERSION = 1
-TOP_KEYS = ("version", "target", "classes", "missing", "columns")
+TOP_KEYS = ("version", "target", "classes", "missing", "columns", "linked")
 COLUMN_KEYS = tuple(entry.name for entry in fields(Column) if entry.name != "name")
 ATOM_KEYS = tuple(entry.name for entry in fields(Atom))
 TYPES: dict[str, tuple[type, ...]] = {
@@ -41,6 +41,7 @@ HEADER = """\
 #   actionable, protected: true | false      direction: any | increase | decrease      cost: of one standardized unit
 #   verb: what one does to change it ("close", or {increase: open, decrease: close})
 #   atoms: values with a probability of their own. A code is no number; an inflation is a number with a mass on it.
+#   linked: rules between columns: ["debt <= 0.4 * income", "job = none implies income = 0"]
 """
 
 
@@ -57,6 +58,7 @@ def schema_to_dict(schema: Schema) -> dict[str, Any]:
         "classes": list(schema.classes),
         "missing": schema.missing,
         "columns": {column.name: _column_to_dict(column) for column in schema.columns},
+        **({"linked": [str(link) for link in schema.links]} if schema.links else {}),
     }
 
 
@@ -109,7 +111,14 @@ def schema_from_dict(data: Any) -> Schema:
         target=data.get("target"),
         classes=_classes(data.get("classes") or ()),
         missing=data.get("missing", "error"),
+        linked=_links(data.get("linked") or ()),
     )
+
+
+def _links(links: Any) -> Any:
+    if not isinstance(links, list | tuple) or not all(isinstance(link, str) for link in links):
+        raise SchemaError(f"linked must be a list of rules such as 'debt <= 0.4 * income', got {links!r}.")
+    return links
 
 
 def _classes(classes: Any) -> tuple[Any, ...]:

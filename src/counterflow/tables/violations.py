@@ -1,13 +1,15 @@
 """Which rules a changed row breaks, read off schema and constraints value by value: slow, plain, independent."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 
 from counterflow.tables.column import Column
 from counterflow.tables.constraints import Constraints
+from counterflow.tables.links import Changed, Condition, Implies, Is, Linear, Within
 from counterflow.tables.schema import Schema
 
 __all__ = ["broken_rules"]
@@ -40,7 +42,65 @@ def broken_rules(
     broken = [phrase for column, old, new in changed for phrase in _of_column(column, constraints, old, new)]
     if constraints.max_changes is not None and len(changed) > constraints.max_changes:
         broken.append(f"{len(changed)} columns changed, but at most {constraints.max_changes} may")
+    moved = {column.name for column, _, _ in changed}
+    for link in (*schema.links, *constraints.links):
+        if moved & set(link.columns) and _fails(schema, link, dict(zip(schema.names, after, strict=True)), moved):
+            broken.append(f"the rule {str(link)!r} is broken")
     return broken
+
+
+def _fails(schema: Schema, link: Linear | Implies, row: Mapping[str, float], moved: set[str]) -> bool:
+    """Whether a rule between columns does not hold in a row."""
+    if isinstance(link, Linear):
+        return _sum_fails(schema, link, row)
+    begins, follows = (
+        all(_holds(schema[each.column], each, row[each.column], moved=each.column in moved) for each in side)
+        for side in (link.premises, link.conclusions)
+    )
+    return begins and not follows
+
+
+def _sum_fails(schema: Schema, link: Linear, row: Mapping[str, float]) -> bool:
+    """Whether the exact sum of decimals misses a bound by more than its terms may be rounded."""
+    total = rounding = Fraction(0)
+    for name, factor in link.coefficients.items():
+        atom = schema[name].code_of(row[name])
+        if math.isnan(row[name]) or (atom is not None and atom.kind == "code"):
+            return False  # a code is no number: there is no sum
+        term = Fraction(repr(factor)) * Fraction(repr(float(row[name])))
+        total += term
+        rounding += abs(term) * (Fraction("2e-7") if schema[name].dtype == "Float32" else Fraction("1e-12"))
+    lower, upper = (None if limit is None else Fraction(repr(limit)) for limit in (link.lower, link.upper))
+    short = lower is not None and lower - total > rounding + abs(lower) * Fraction("1e-12")
+    return short or (upper is not None and total - upper > rounding + abs(upper) * Fraction("1e-12"))
+
+
+def _holds(column: Column, condition: Condition, value: float, *, moved: bool) -> bool:
+    """Whether a condition holds for one value."""
+    if isinstance(condition, Changed):
+        return moved
+    if column.labeled and value not in range(len(column.categories)):
+        return False
+    shown = column.categories[int(value)] if column.labeled else None if math.isnan(value) else value
+    if isinstance(condition, Is):
+        return any(shown == wanted or (column.labeled and str(shown) == wanted) for wanted in condition.values)
+    atom = None if column.labeled else column.code_of(value)
+    return not math.isnan(value) and not (atom and atom.kind == "code") and _lies_within(column, condition, value)
+
+
+def _lies_within(column: Column, condition: Within, value: float) -> bool:
+    def place(limit: Any) -> Any:
+        fits = [at for at, label in enumerate(column.categories) if label == limit or str(label) == limit]
+        return fits[0] if column.labeled and limit is not None else limit
+
+    lower, upper = place(condition.lower), place(condition.upper)
+    above, below = place(condition.above), place(condition.below)
+    return (
+        (lower is None or value >= lower)
+        and (upper is None or value <= upper)
+        and (above is None or value > above)
+        and (below is None or value < below)
+    )
 
 
 def _of_column(column: Column, constraints: Constraints, old: float, new: float) -> Iterator[str]:
