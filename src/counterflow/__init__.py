@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     )
     from counterflow.core.errors import CounterflowError
     from counterflow.core.outcomes import FitOutcome, RowStatus
-    from counterflow.counterfactuals import PPCEF, CounterfactualAnswer
+    from counterflow.counterfactuals import PPCEF, CounterfactualAnswer, DiCoFlex
     from counterflow.estimators import CounterfactualExplainer, FlowDensity
     from counterflow.flows import Flow
     from counterflow.plotting import plot, report
@@ -44,6 +44,7 @@ __all__ = [
     "CounterfactualAnswer",
     "CounterfactualExplainer",
     "CounterflowError",
+    "DiCoFlex",
     "FitOutcome",
     "Flow",
     "FlowDensity",
@@ -72,6 +73,7 @@ _HOMES = {  # every public name that is not a room, and the module it lives in
     "CounterfactualAnswer": "counterfactuals",
     "CounterfactualExplainer": "estimators",
     "CounterflowError": "core.errors",
+    "DiCoFlex": "counterfactuals",
     "FitOutcome": "core.outcomes",
     "Flow": "flows",
     "FlowDensity": "estimators",

@@ -13,9 +13,9 @@ EVERYWHERE = {"torch", "numpy", "jaxtyping", "counterflow"}
 # Which files may import what when they are loaded ...
 DOORS = {
     "safetensors": ["persistence/*"],
-    "tqdm": ["training/*", "counterfactuals/*", "cli/*"],
+    "tqdm": ["training/*", "counterfactuals/*", "estimators/*", "cli/*"],
     "narwhals": ["tables/frames.py"],
-    "pyarrow": ["tables/frames.py"],
+    "pyarrow": ["tables/frames.py", "tables/streams.py"],
     "yaml": ["tables/*", "cli/*"],
     "sklearn": ["tables/*", "metrics/*", "counterfactuals/baselines/*", "estimators/*", "datasets/*"],
     "matplotlib": ["plotting/*"],

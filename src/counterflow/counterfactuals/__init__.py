@@ -4,6 +4,7 @@ from counterflow.counterfactuals.answer import AnswerIndex, CounterfactualAnswer
 from counterflow.counterfactuals.auditing import Audit, GroupFigures, audit
 from counterflow.counterfactuals.background import Background, learn_background
 from counterflow.counterfactuals.density import ClassDensity
+from counterflow.counterfactuals.dicoflex import DiCoFlex, DiCoFlexSkill
 from counterflow.counterfactuals.explaining import Method, explain
 from counterflow.counterfactuals.goals import Goal, ValueGoal
 from counterflow.counterfactuals.group_changes import GroupChange
@@ -25,6 +26,8 @@ __all__ = [
     "Background",
     "ClassDensity",
     "CounterfactualAnswer",
+    "DiCoFlex",
+    "DiCoFlexSkill",
     "Goal",
     "GroupAnswer",
     "GroupChange",

@@ -86,7 +86,9 @@ class ParquetPieces:
         try:
             self._writer.write_table(table.cast(self._writer.schema))
         except (pa.ArrowException, ValueError) as error:
-            raise DataError(f"a later piece of the table does not fit the first: {str(error).splitlines()[0]}") from error
+            raise DataError(
+                f"a later piece of the table does not fit the first: {str(error).splitlines()[0]}"
+            ) from error
 
     def close(self) -> None:
         """Finish the file."""
