@@ -1,5 +1,6 @@
 """Reasons: they add up, are exact for linear models, and agree with Shapley's formula by brute force."""
 
+import copy
 import math
 from itertools import combinations
 
@@ -8,7 +9,9 @@ import pytest
 import torch
 
 from counterflow.core.errors import ArgumentError, DataError
+from counterflow.counterfactuals import PPCEF, CounterfactualAnswer, principal_reasons
 from counterflow.counterfactuals.reasons import Attribution, Reasons, attribute
+from tests.counterfactuals.made import APPROVED, loan_explainer, loan_frame, loan_model, variant
 from tests.counterfactuals.toys import (
     LinearModel,
     mixed_numbers,
@@ -141,3 +144,41 @@ def test_wrong_settings_are_refused():
         attribute(task, pairs=0)
     with pytest.raises(ArgumentError, match="number of reasons must be at least 1"):
         reasons(met=True, most=0)
+
+
+@pytest.fixture(scope="module")
+def answered():
+    explainer = variant(loan_explainer(), PPCEF(max_steps=10))
+    return explainer, explainer.explain(loan_frame(9, seed=4), APPROVED, count=2)
+
+
+def test_an_answer_gives_the_reasons_of_each_row_asked_about(answered):
+    _, answer = answered
+    found = answer.reasons(k=2)
+    assert len(found) == 9
+    assert found.attribution.met.tolist() == (loan_model().predict(answer.factuals) == APPROVED).tolist()
+    chance = loan_model().predict_proba(answer.factuals)[:, list(loan_model().classes_).index(APPROVED)]
+    np.testing.assert_allclose(found.attribution.lead, np.log(chance / (1 - chance)), atol=1e-6)
+    for row in range(9):
+        assert len(found[row]) <= 2
+        signs = {np.sign(reason.contribution) for reason in found[row]}
+        assert signs <= {1.0 if found.attribution.met[row] else -1.0}
+        assert [reason.value for reason in found[row] if reason.feature == "income"] in (
+            [],
+            [answer.factuals["income"][row]],
+        )
+
+
+def test_reasons_need_no_search(answered):
+    explainer, answer = answered
+    found = principal_reasons(explainer, answer.factuals, desired=APPROVED, k=2)
+    np.testing.assert_array_equal(found.attribution.contributions, answer.reasons().attribution.contributions)
+    assert found.sentences() == answer.reasons(k=2).sentences()
+
+
+def test_a_saved_answer_knows_no_model(answered, tmp_path):
+    _, answer = answered
+    for other in (CounterfactualAnswer.from_json(answer.to_json(tmp_path / "answer.json")), copy.copy(answer)):
+        assert other.reasoning is None
+        with pytest.raises(ArgumentError, match="read from a file, which holds no model"):
+            other.reasons()

@@ -6,6 +6,7 @@ from counterflow.counterfactuals.background import Background, learn_background
 from counterflow.counterfactuals.density import ClassDensity
 from counterflow.counterfactuals.dicoflex import DiCoFlex, DiCoFlexSkill
 from counterflow.counterfactuals.explaining import Method, explain
+from counterflow.counterfactuals.fitted import principal_reasons
 from counterflow.counterfactuals.goals import Goal, ValueGoal
 from counterflow.counterfactuals.group_changes import GroupChange
 from counterflow.counterfactuals.groups import GroupAnswer, explain_group, try_change
@@ -50,6 +51,7 @@ __all__ = [
     "explain",
     "explain_group",
     "learn_background",
+    "principal_reasons",
     "recourse_path",
     "robust_share",
     "search",

@@ -1,7 +1,7 @@
 """What an explainer returns: rows, what became of each, and everything needed to check it."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -9,9 +9,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from counterflow.core.errors import PersistenceError
+from counterflow.core.errors import ArgumentError, PersistenceError
 from counterflow.core.outcomes import RowStatus
 from counterflow.counterfactuals.evidence import Evidence
+from counterflow.counterfactuals.reasons import Reasons
 from counterflow.counterfactuals.witness import WitnessReport
 from counterflow.counterfactuals.wording import changes_of_row, sentence_of_row
 from counterflow.metrics import evaluate
@@ -32,6 +33,8 @@ _ARRAYS = (
     "witness_plausibility",
     "probability",
     "factual_probability",
+    "repaired",
+    "copied",
 )
 
 
@@ -71,11 +74,15 @@ class CounterfactualAnswer:
         probability: Of the desired class for the answer; ``nan`` where the model has none.
         factual_probability: The same for the factual.
         kept: Whether every rule is kept, by an independent check.
+        repaired: Whether the search, following a stand-in, had led to a row that the model itself refused, and another
+            was found in its place.
+        copied: Whether the answer equals a training row, which it may only with ``allow_training_rows``.
         witness_report: How good a judge the witness is.
         evidence: What pictures need.
         settings: The question, as plain data.
         provenance: Hashes of model, data, schema and settings, the seed, and versions.
         seconds: How long the answers took.
+        reasoning: From how many reasons are asked to the reasons; ``None`` for an answer that was read from a file.
     """
 
     schema: Schema
@@ -97,11 +104,18 @@ class CounterfactualAnswer:
     probability: Float[np.ndarray, " answers"] = field(repr=False)
     factual_probability: Float[np.ndarray, " answers"] = field(repr=False)
     kept: Bool[np.ndarray, " answers"] = field(repr=False)
+    repaired: Bool[np.ndarray, " answers"] = field(repr=False)
+    copied: Bool[np.ndarray, " answers"] = field(repr=False)
     witness_report: WitnessReport = field(repr=False)
     evidence: Evidence = field(repr=False)
     settings: dict[str, Any] = field(repr=False)
     provenance: dict[str, Any] = field(repr=False)
     seconds: float = field(repr=False)
+    reasoning: Callable[[int], Reasons] | None = field(default=None, repr=False)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """A pickled answer leaves the model behind."""
+        return {key: value for key, value in self.__dict__.items() if key != "reasoning"}
 
     def __len__(self) -> int:
         return len(self.numbers)
@@ -138,6 +152,16 @@ class CounterfactualAnswer:
             )
             for i in range(len(self))
         ]
+
+    def reasons(self, k: int = 4) -> Reasons:
+        """The values of each row asked about that moved the decision most (:mod:`.reasons`); no legal notice.
+
+        Raises:
+            ArgumentError: The answer was read from a file, which knows no model; ask the explainer.
+        """
+        if self.reasoning is None:
+            raise ArgumentError("this answer was read from a file, which holds no model: use principal_reasons.")
+        return self.reasoning(k)
 
     def metrics(self) -> dict[str, float | int | bool | str]:
         """The metrics of the answers (rows already as desired left out), the witness share first."""

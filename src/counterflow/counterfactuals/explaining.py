@@ -1,8 +1,7 @@
 """From a question about rows to an answer: search, then judge exactly what is returned."""
 
-import math
 import time
-from collections.abc import Sequence
+from functools import partial
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -15,14 +14,14 @@ from counterflow.core.outcomes import RowStatus
 from counterflow.core.threads import one_thread
 from counterflow.counterfactuals.answer import AnswerIndex, CounterfactualAnswer
 from counterflow.counterfactuals.background import Background
+from counterflow.counterfactuals.batch import Batch
 from counterflow.counterfactuals.diversity import lock_for_next_rank
 from counterflow.counterfactuals.evidence import Evidence, map_projection
-from counterflow.counterfactuals.goals import Goal, ValueGoal, Wish
 from counterflow.counterfactuals.question import Question
-from counterflow.counterfactuals.search import Deadline
+from counterflow.counterfactuals.reasons import reasons_of
+from counterflow.counterfactuals.repair import mend
 from counterflow.counterfactuals.task import Task
 from counterflow.models import AdaptedModel
-from counterflow.tables import Rules, TableCodec
 from counterflow.tables.frames import row_labels
 
 _Flags = Bool[np.ndarray, " answers"]
@@ -31,7 +30,6 @@ __all__ = ["ManyAtOnce", "Method", "explain"]
 
 _ROWS_AT_ONCE = 4096
 _MAP_ROWS = 400
-_TINY = 1e-12
 
 
 @runtime_checkable
@@ -55,86 +53,6 @@ class ManyAtOnce(Protocol):
     def find_many(self, task: Task, count: int) -> Float[Tensor, "ranks rows columns"]:
         """For each rank the best legal row for each row of the task that differs from those of earlier ranks."""
         ...
-
-
-class _Batch:
-    """The rows of one question, compiled: numbers, goals, rules, and the answers so far."""
-
-    def __init__(
-        self, question: Question, method: Method, background: Background, *, model: AdaptedModel, frame: Any, skill: Any
-    ) -> None:
-        self.question = question
-        self.background = background
-        self.model = model
-        self.frame = frame
-        self.codec = TableCodec(background.schema)
-        self.numbers = torch.from_numpy(self.codec.to_numbers(frame))
-        self.rules = Rules.compile(background.schema, question.constraints, self.numbers)
-        self.factual_output = self.output(self.numbers, torch.arange(len(self.numbers)))
-        self.goal = self._goal()
-        self.task = Task(
-            factuals=self.numbers,
-            goal=self.goal,
-            rules=self.rules,
-            model=model,
-            density=background.search,
-            pool=background.pool,
-            copies=None if question.allow_training_rows else background.copies,
-            scale=background.scale,
-            cost=torch.tensor([column.cost for column in background.schema.columns], dtype=torch.float64),
-            min_plausibility=question.min_plausibility,
-            norm=method.norm if question.norm is None else question.norm,
-            deadline=Deadline(question.deadline),
-            oracle=self.output if model.stand_in else None,
-            skill=skill,
-        )
-        self.factual_met, self.factual_probability, _ = self.judge(self.numbers, np.arange(len(self.numbers)))
-
-    def output(self, numbers: Tensor, rows: Tensor) -> Tensor:
-        """What the user's own model says of rows: log-probabilities, those of a bare decision, or values."""
-        frame = self.codec.to_frame(numbers.numpy(), like=self.frame, rows=rows.numpy())
-        if self.model.regression:
-            return torch.from_numpy(self.model.predict(frame))[:, None]
-        said = torch.from_numpy(self.model.probabilities(frame)).clamp(min=_TINY).log()
-        if self.question.probability is not None or not self.model.probabilistic:
-            return said
-        decided = torch.tensor([self.model.class_index(label) for label in self.model.predict(frame).tolist()])
-        bare = torch.full_like(said, math.log(_TINY)).scatter(1, decided[:, None], 0.0)
-        return torch.where((said.argmax(1) == decided)[:, None], said, bare)
-
-    def judge(
-        self, numbers: Tensor, rows: Int[np.ndarray, " some"]
-    ) -> tuple[Bool[np.ndarray, " some"], Float[np.ndarray, " some"], list[Any]]:
-        """What the user's own model says of rows: whether it is as wished, the target's probability, the decision."""
-        frame = self.codec.to_frame(numbers.numpy(), like=self.frame, rows=rows)
-        predicted, index = self.model.predict(frame), torch.from_numpy(rows)
-        probability = np.full(len(rows), np.nan)
-        if self.model.regression:
-            return (
-                self.goal.of_rows(index).met(torch.from_numpy(predicted)[:, None]).numpy(),
-                probability,
-                predicted.tolist(),
-            )
-        if self.model.probabilistic:
-            probability = self.model.probabilities(frame)[np.arange(len(rows)), self.goal.target.numpy()[rows]]
-        if self.question.probability is None:
-            wished = np.array(self.question.desired, dtype=object)[rows]
-            met = np.array([label == wish for label, wish in zip(predicted, wished, strict=True)], dtype=np.bool_)
-        else:
-            low, high = self.question.probability
-            met = (probability >= low) & (probability <= high)
-        return met, probability, predicted.tolist()
-
-    def _goal(self) -> Wish:
-        question, bins = self.question, self.background.bins
-        if bins is None:
-            target = torch.tensor([self.model.class_index(label) for label in question.desired], dtype=torch.long)
-            return Goal.of(target, question.probability)
-        limits = [
-            (-math.inf if low is None else low, math.inf if high is None else high) for low, high in question.desired
-        ]
-        low, high = torch.tensor(limits, dtype=torch.float64).reshape(-1, 2).T
-        return ValueGoal.of(low, high, values=self.factual_output[:, 0], edges=bins.tensor, unit=bins.unit)
 
 
 @one_thread()
@@ -168,42 +86,55 @@ def explain(
     if question.probability is not None and not model.probabilistic:
         raise ModelError(f"{model.name} has no probabilities, so no range of them can be asked: leave probability out.")
     began = time.monotonic()
-    batch = _Batch(question, method, background, model=model, frame=frame, skill=skill)
-    ranks = _search(batch, method)
+    batch = Batch(question, frame, background=background, model=model, norm=method.norm, skill=skill)
+    ranks, repaired = _search(batch, method)
     answers, rows = torch.stack(ranks, 1).flatten(0, 1), np.repeat(np.arange(len(batch.numbers)), question.count)
-    return _judged(batch, answers, rows, provenance, began)
+    return _judged(batch, answers, rows, repaired.T.flatten(), provenance=provenance, began=began)
 
 
-def _search(batch: _Batch, method: Method) -> list[Tensor]:
-    """For each rank one answer a row."""
+def _search(batch: Batch, method: Method) -> tuple[list[Tensor], Bool[Tensor, "ranks rows"]]:
+    """For each rank one answer a row, and which of them were repaired because a stand-in had led to them."""
     asked = torch.from_numpy(np.flatnonzero(~batch.factual_met))
     ranks = [batch.numbers.clone() for _ in range(batch.question.count)]
+    repaired = torch.zeros(len(ranks), len(batch.numbers), dtype=torch.bool)
     with batch.model.borrowed():
         for rows in asked.split(_ROWS_AT_ONCE):
-            for rank, found in zip(ranks, _find(batch.task.of_rows(rows), method, len(ranks)), strict=True):
-                rank[rows] = found
-    return ranks
+            task = batch.task.of_rows(rows)
+            for rank, (found, mended) in enumerate(_find(task, method, len(ranks))):
+                ranks[rank][rows], repaired[rank, rows] = found, mended
+    return ranks, repaired
 
 
-def _find(task: Task, method: Method, count: int) -> Sequence[Tensor]:
-    """Several answers for each row; unless the method sees to it, each rank locks what earlier ones relied on."""
+def _find(task: Task, method: Method, count: int) -> list[tuple[Tensor, Tensor]]:
+    """Several answers for each row, and whether each was repaired.
+
+    Unless the method sees to it that they differ, each rank locks what earlier ones relied on.
+    """
     if count > 1 and isinstance(method, ManyAtOnce):
-        return list(method.find_many(task, count))
-    found: list[Tensor] = []
+        return [mend(task, found) for found in method.find_many(task, count)]
+    found: list[tuple[Tensor, Tensor]] = []
     for _ in range(count):
-        found.append(method.find(lock_for_next_rank(task, found)))
+        locked = lock_for_next_rank(task, [numbers for numbers, _ in found])
+        found.append(mend(locked, method.find(locked)))
     return found
 
 
 def _judged(
-    batch: _Batch, answers: Tensor, rows: Int[np.ndarray, " answers"], provenance: dict[str, Any], began: float
+    batch: Batch,
+    answers: Tensor,
+    rows: Int[np.ndarray, " answers"],
+    repaired: Tensor,
+    *,
+    provenance: dict[str, Any],
+    began: float,
 ) -> CounterfactualAnswer:
     """The record of exactly the rows that are returned."""
     index, question, labels = torch.from_numpy(rows), batch.question, row_labels(batch.frame)
+    background = batch.background
     verdict = _verdict(batch, answers, rows)
     target = verdict.pop("density_class")
     return CounterfactualAnswer(
-        schema=batch.background.schema,
+        schema=background.schema,
         numbers=answers.numpy(),
         factual_numbers=batch.numbers.numpy()[rows],
         frame=batch.codec.to_frame(answers.numpy(), like=batch.frame, rows=rows),
@@ -212,16 +143,19 @@ def _judged(
         desired=[question.desired[row] for row in rows],
         distance=batch.task.of_rows(index).distance(answers).numpy(),
         factual_probability=batch.factual_probability[rows],
-        witness_report=batch.background.report,
+        witness_report=background.report,
         evidence=_evidence(batch, answers, index, target=target, log_density=verdict["log_density"]),
         settings=question.to_dict(),
         provenance=provenance,
         seconds=time.monotonic() - began,
+        repaired=repaired.numpy(),
+        copied=(background.copies.contains(answers) & batch.rules.take(index).changed(answers).any(1)).numpy(),
+        reasoning=partial(reasons_of, batch.task, question.desired),
         **verdict,
     )
 
 
-def _verdict(batch: _Batch, answers: Tensor, rows: Int[np.ndarray, " answers"]) -> dict[str, Any]:
+def _verdict(batch: Batch, answers: Tensor, rows: Int[np.ndarray, " answers"]) -> dict[str, Any]:
     """What the model, both densities and the rules say of each answer, by the names of the record's fields."""
     index, level, background = torch.from_numpy(rows), batch.question.min_plausibility, batch.background
     rules = batch.rules.take(index)
@@ -253,7 +187,7 @@ def _verdict(batch: _Batch, answers: Tensor, rows: Int[np.ndarray, " answers"]) 
     }
 
 
-def _density_classes(batch: _Batch, index: Tensor, predicted: list[Any]) -> Tensor:
+def _density_classes(batch: Batch, index: Tensor, predicted: list[Any]) -> Tensor:
     """The class under whose density each answer is judged."""
     if batch.background.bins is None:
         return batch.goal.target[index]
@@ -288,7 +222,7 @@ def _repeats(answers: Tensor, rows: Int[np.ndarray, " answers"]) -> Bool[np.ndar
 
 
 def _evidence(
-    batch: _Batch, answers: Tensor, index: Tensor, *, target: Tensor, log_density: Float[np.ndarray, " answers"]
+    batch: Batch, answers: Tensor, index: Tensor, *, target: Tensor, log_density: Float[np.ndarray, " answers"]
 ) -> Evidence:
     """The numbers behind the pictures."""
     background = batch.background

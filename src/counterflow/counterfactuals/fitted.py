@@ -1,17 +1,17 @@
-"""A fitted explainer as this room sees it, and what it is asked as a task."""
+"""A fitted explainer as this room sees it, and what it is asked without a search."""
 
 from typing import Any, Protocol, runtime_checkable
 
-from torch import Tensor
-
 from counterflow.counterfactuals.answer import CounterfactualAnswer
 from counterflow.counterfactuals.background import Background
-from counterflow.counterfactuals.explaining import _Batch
+from counterflow.counterfactuals.batch import Batch
 from counterflow.counterfactuals.question import Question
+from counterflow.counterfactuals.reasons import Reasons, attribute
 from counterflow.counterfactuals.task import Task
 from counterflow.models import AdaptedModel
+from counterflow.tables import Table
 
-__all__ = ["Fitted", "task_of"]
+__all__ = ["Fitted", "principal_reasons", "task_of"]
 
 
 @runtime_checkable
@@ -26,15 +26,6 @@ class Fitted(Protocol):
         ...
 
 
-class _Still:
-    """A method that leaves every row as it is."""
-
-    norm = 2.0
-
-    def find(self, task: Task) -> Tensor:
-        return task.factuals
-
-
 def task_of(explainer: Fitted, rows: Any, question: Question) -> Task:
     """The rows of a frame with everything that is known of them: numbers, wishes, rules, the model and the densities.
 
@@ -46,5 +37,30 @@ def task_of(explainer: Fitted, rows: Any, question: Question) -> Task:
     Returns:
         The task, all rows in it, in the order of the frame.
     """
-    batch = _Batch(question, _Still(), explainer.background_, model=explainer.model_, frame=rows, skill=None)
-    return batch.task
+    return Batch(question, rows, background=explainer.background_, model=explainer.model_).task
+
+
+def principal_reasons(
+    explainer: Fitted, rows: Any, *, desired: Any, k: int = 4, pairs: int = 32, random_state: int = 0
+) -> Reasons:
+    """The values of each row that moved the model's decision most, without any search.
+
+    Args:
+        explainer: A fitted explainer.
+        rows: A frame of the user's kind.
+        desired: The decision that was wished for all rows; of a regressor an interval.
+        k: How many reasons a row has at most.
+        pairs: How many plausible rows each row is compared with, see :func:`.reasons.attribute`.
+        random_state: Where the orders of the columns come from.
+
+    Returns:
+        The reasons of each row, in input order. They speak of the model, and are no legal notice.
+
+    Raises:
+        ArgumentError: The decision does not exist, or ``k`` or ``pairs`` is below 1.
+        DataError: The rows do not fit the schema.
+    """
+    wishes = [desired] * len(Table(rows))
+    task = task_of(explainer, rows, Question(wishes))
+    found = attribute(task, pairs=pairs, seed=random_state)
+    return Reasons(task.rules.schema, task.factuals.numpy(), wishes, found, most=k)

@@ -11,8 +11,7 @@ from torch import Tensor
 
 from counterflow.core.errors import ArgumentError, DataError
 from counterflow.counterfactuals.task import Task
-from counterflow.counterfactuals.wording import _joined as joined
-from counterflow.counterfactuals.wording import _value as plain_value
+from counterflow.counterfactuals.wording import joined, plain_value
 from counterflow.tables import Schema
 
 __all__ = ["GroupChange", "GroupOutcome", "apply_change", "changes_of", "choose_change"]

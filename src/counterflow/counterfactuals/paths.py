@@ -24,8 +24,7 @@ from counterflow.counterfactuals.answer import CounterfactualAnswer
 from counterflow.counterfactuals.fitted import Fitted, task_of
 from counterflow.counterfactuals.question import Question
 from counterflow.counterfactuals.task import Task
-from counterflow.counterfactuals.wording import _joined as joined
-from counterflow.counterfactuals.wording import _value as plain_value
+from counterflow.counterfactuals.wording import joined, plain_value
 from counterflow.tables import Constraints, Schema, describe_change, take_rows
 
 __all__ = ["PathSettings", "RecoursePath", "find_path", "recourse_path"]

@@ -24,12 +24,10 @@ from torch import Tensor
 from counterflow.core.errors import ArgumentError, DataError
 from counterflow.core.random import derive_seed, make_generator
 from counterflow.counterfactuals.task import Task
-from counterflow.counterfactuals.wording import _joined as joined
-from counterflow.counterfactuals.wording import _value as plain_value
-from counterflow.counterfactuals.wording import interval_text
+from counterflow.counterfactuals.wording import interval_text, joined, plain_value
 from counterflow.tables import Schema
 
-__all__ = ["Attribution", "Reason", "Reasons", "attribute"]
+__all__ = ["Attribution", "Reason", "Reasons", "attribute", "reasons_of"]
 
 _POINTS_AT_ONCE = 2**16
 
@@ -117,6 +115,11 @@ class Reasons:
             return f"No value moved this decision {side} {named}."
         noun = "factor that moved this decision most" if len(reasons) == 1 else "factors that moved this decision most"
         return f"The {noun} {side} {named} {'was' if len(reasons) == 1 else 'were'} {joined(reasons)}."
+
+
+def reasons_of(task: Task, desired: Sequence[Any], most: int) -> Reasons:
+    """The reasons of the rows of a task, with the settings of :func:`attribute` as they are."""
+    return Reasons(task.rules.schema, task.factuals.numpy(), desired, attribute(task), most=most)
 
 
 def attribute(task: Task, *, pairs: int = 32, seed: int = 0) -> Attribution:

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from counterflow.core.outcomes import RowStatus
 from counterflow.tables import Column, Schema, describe_change
 
-__all__ = ["changes_of_row", "interval_text", "sentence_of_row"]
+__all__ = ["changes_of_row", "interval_text", "joined", "plain_value", "sentence_of_row"]
 
 Change = tuple[str, Any, Any, float]
 
@@ -25,7 +25,7 @@ def changes_of_row(
         atoms = (column.code_of(before), column.code_of(after))
         measurable = column.numeric and not column.labeled and not any(a and a.kind == "code" for a in atoms)
         difference = after - before if measurable else float("nan")
-        changes.append((column.name, _value(column, before), _value(column, after), difference))
+        changes.append((column.name, plain_value(column, before), plain_value(column, after), difference))
     return changes
 
 
@@ -41,16 +41,16 @@ def sentence_of_row(
     """One sentence for one answer."""
     decision = _decision(desired, probability)
     changed = [
-        describe_change(column, _value(column, before), _value(column, after))
+        describe_change(column, plain_value(column, before), plain_value(column, after))
         for column, before, after in zip(schema.columns, factual.tolist(), answer.tolist(), strict=True)
         if before != after and not (np.isnan(before) and np.isnan(after))
     ]
     match status:
         case RowStatus.FOUND:
-            return f"The model would {decision} for a row like this if {_joined(changed)}."
+            return f"The model would {decision} for a row like this if {joined(changed)}."
         case RowStatus.VALID_NOT_PLAUSIBLE:
             return (
-                f"The model would {decision} for a row like this if {_joined(changed)}; "
+                f"The model would {decision} for a row like this if {joined(changed)}; "
                 f"such a row would be unusual among rows of that {'value' if isinstance(desired, tuple) else 'class'}."
             )
         case RowStatus.ALREADY_DESIRED:
@@ -88,14 +88,14 @@ def _named(label: Any) -> str:
     return f"'{label}'" if isinstance(label, str) else str(label)
 
 
-def _joined(parts: list[str]) -> str:
+def joined(parts: list[str]) -> str:
     """Fragments as a list in words."""
     if len(parts) < 2:
         return "".join(parts)
     return f"{', '.join(parts[:-1])} and {parts[-1]}"
 
 
-def _value(column: Column, number: float) -> Any:
+def plain_value(column: Column, number: float) -> Any:
     """A number of the codec as the table's own value."""
     if np.isnan(number):
         return None
