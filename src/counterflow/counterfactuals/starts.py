@@ -14,11 +14,11 @@ _FAR = 4.0
 
 
 def propose_starts(
-    task: Task, rows: Int[Tensor, " some"], *, count: int, aim: float
+    task: Task, rows: Int[Tensor, " some"], *, count: int, aim: float, candidates: int = _CANDIDATES
 ) -> tuple[Float[Tensor, "starts kept columns"], Int[Tensor, " kept"]]:
     """Make legal starting rows from the pool of plausible rows of each target class.
 
-    A guide of the pool lends its values wherever the rules let the factual change. Of the sixteen nearest of these
+    A guide of the pool lends its values wherever the rules let the factual change. Of the nearest of these
     hybrids the best ``count`` (valid, plausible, near) are starts: this is how a search reaches other categories.
 
     Args:
@@ -26,6 +26,7 @@ def propose_starts(
         rows: The positions of those that need a start.
         count: How many starts each gets.
         aim: The plausibility aimed for.
+        candidates: How many of the nearest hybrids are judged.
 
     Returns:
         The starts, as many for each row as asked (or none), and the rows that got them.
@@ -35,7 +36,8 @@ def propose_starts(
         guides, some = task.pool[label], rows[task.goal.target[rows] == label]
         if len(guides) >= max(count, 1) and count > 0:
             kept.append(some)
-            found.extend(_best_hybrids(task, part, guides, count, aim) for part in some.split(_ROWS_AT_ONCE))
+            parts = some.split(max(1, _ROWS_AT_ONCE * _CANDIDATES // candidates))
+            found.extend(_best_hybrids(task, part, guides, count, aim, candidates) for part in parts)
     if not found:
         return task.factuals.new_zeros(count, 0, task.factuals.shape[1]), rows[:0]
     return torch.cat(found, 1), torch.cat(kept)
@@ -51,9 +53,9 @@ def leverage(task: Task) -> Float[Tensor, "rows columns"]:
     return torch.where(task.rules.movable, (slope * reach).abs(), torch.zeros_like(slope)).nan_to_num(0.0)
 
 
-def _best_hybrids(task: Task, rows: Tensor, guides: Tensor, count: int, aim: float) -> Tensor:
+def _best_hybrids(task: Task, rows: Tensor, guides: Tensor, count: int, aim: float, candidates: int) -> Tensor:
     """``(count, rows, columns)``: the best hybrids of each row with its nearest guides."""
-    near = _nearest_guides(task, rows, guides)
+    near = _nearest_guides(task, rows, guides, candidates)
     candidates = near.shape[1]
     repeated = rows.repeat_interleave(candidates)
     batch = task.of_rows(repeated)
@@ -65,7 +67,7 @@ def _best_hybrids(task: Task, rows: Tensor, guides: Tensor, count: int, aim: flo
     return picked.transpose(0, 1)
 
 
-def _nearest_guides(task: Task, rows: Tensor, guides: Tensor) -> Tensor:
+def _nearest_guides(task: Task, rows: Tensor, guides: Tensor, candidates: int) -> Tensor:
     """The positions of the guides nearest to each row in what may change; those that change nothing come last."""
     some = task.of_rows(rows)
     numeric = (some.rules.movable & ~some.categorical).double() * task.cost / task.scale
@@ -76,7 +78,7 @@ def _nearest_guides(task: Task, rows: Tensor, guides: Tensor) -> Tensor:
         jumps = (gap > 0) & some.switchable[:, column, None] & _may_take(some, guides, column)
         total += (gap * numeric[:, column, None]).square() + jumps * task.cost[column].square()
     total = total.masked_fill(total == 0, torch.inf)
-    return total.topk(min(_CANDIDATES, len(guides)), largest=False).indices
+    return total.topk(min(candidates, len(guides)), largest=False).indices
 
 
 def _may_take(task: Task, guides: Tensor, column: int) -> Tensor:
