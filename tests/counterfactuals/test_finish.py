@@ -140,10 +140,9 @@ def test_a_change_that_carries_the_plausibility_stays():
 @settings(max_examples=6)
 @given(st.integers(0, 10**6))
 def test_undoing_against_all_subsets(seed):
-    """The result takes back the k smallest changes, keeps the tier, and would lose it with one more.
+    """The k smallest changes go, the next one would cost the tier, and of the others each goes that can.
 
-    Brute force over all subsets: the result is among those that keep the tier, and nothing is undone at all only if
-    taking back the smallest change alone fails.
+    Brute force over all subsets: the result is among those that keep the tier; and a plain loop for the single ones.
     """
     task = mixed_task(mixed_numbers(4, seed))
     incumbent = filled(task, seed + 1)
@@ -167,10 +166,41 @@ def test_undoing_against_all_subsets(seed):
                     keeping.append(trial)
         assert any(torch.equal(incumbent.numbers[row], trial) for trial in keeping)
         order = sorted(changed, key=lambda k: size[row, k])
-        undone = [k for k in changed if incumbent.numbers[row, k] == task.factuals[row, k]]
-        assert sorted(undone) == sorted(order[: len(undone)])
-        if len(undone) < len(changed) - 1:
-            assert tier_without(order[: len(undone) + 1])[1] > tier[row]
+        undone = {k for k in changed if incumbent.numbers[row, k] == task.factuals[row, k]}
+        first = next((place for place, k in enumerate(order) if k not in undone), 0)
+        if first < len(changed) - 1:
+            assert tier_without(order[: first + 1])[1] > tier[row]
+        expected, best = set(order[:first]), tier_without(order[:first])[1]
+        for k in order[first + 1 :]:
+            if len(expected) < len(changed) - 1 and tier_without(expected | {k})[1] <= best:
+                expected, best = expected | {k}, tier_without(expected | {k})[1]
+        assert undone == expected
+
+
+def test_changes_are_undone_one_by_one_where_the_smallest_is_needed():
+    """x0 is small and carries the class; x1 and x2 are larger and do nothing."""
+    task = plain_task([[0.0, 0.0, 0.0]], LinearModel([1.0, 0.0, 0.0], 0.2))
+    incumbent = Incumbent(task, aim=AIM)
+    incumbent.offer(torch.tensor([[0.3, 0.6, -0.5]], dtype=torch.float64))
+    undo_needless(incumbent)
+    assert incumbent.numbers.tolist() == [[0.3, 0.0, 0.0]]
+
+
+@settings(max_examples=8)
+@given(st.integers(0, 10**6))
+def test_rules_between_columns_survive_every_step(seed):
+    """Undoing one column of a rule moves another, or takes the rest back too."""
+    linked = ["count <= zero + 6", "label = c implies level in (mid, high)", "2 * money = count"]
+    task = mixed_task(mixed_numbers(8, seed), {"linked": linked})
+    incumbent = filled(task, seed + 1)
+    for step in (pull_back, undo_needless):
+        before, tiers = task.rules.changed(incumbent.numbers).sum(1), incumbent.quality.tier.clone()
+        step(incumbent)
+        assert task.rules.violations(incumbent.numbers) == [[]] * 8
+        assert (incumbent.quality.tier <= tiers).all()
+        fresh = task.quality(incumbent.numbers, aim=AIM)
+        assert torch.equal(fresh.tier, incumbent.quality.tier)
+    assert (task.rules.changed(incumbent.numbers).sum(1) <= before).all()
 
 
 def test_pulling_back_shortens_to_the_cut_off():

@@ -49,7 +49,7 @@ class Batch:
         self.frame = frame
         self.codec = TableCodec(background.schema)
         self.numbers = torch.from_numpy(self.codec.to_numbers(frame))
-        self.rules = Rules.compile(background.schema, question.constraints, self.numbers)
+        self.rules = Rules.compile(background.schema, question.constraints, self.numbers, scale=background.scale)
         self.factual_output = self.output(self.numbers, torch.arange(len(self.numbers)))
         self.goal = self._goal()
         self.task = Task(

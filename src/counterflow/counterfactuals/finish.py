@@ -81,30 +81,60 @@ def pull_back(incumbent: Incumbent, *, halvings: int = 4) -> None:
 
 
 def undo_needless(incumbent: Incumbent) -> None:
-    """Undo the smallest changes of each row, as many as its tier allows, by bisection over their number.
+    """Undo the smallest changes of each row, as many as its tier allows, then each of the others that it allows.
 
     Fewer changes are easier to read and to act on. A row never falls to a worse tier by it: one that was as plausible
-    as aimed for stays so.
+    as aimed for stays so. How many of the smallest go is found by bisection; the rest are tried one by one, the
+    smallest first.
     """
-    task = incumbent.task
-    delta = task.delta(incumbent.numbers).abs() * task.cost
-    order = delta.masked_fill(delta == 0, torch.inf).argsort(1)
-    rank = order.argsort(1)
-    changed = (delta > 0).sum(1)
+    _undo_smallest(incumbent)
+    _undo_singly(incumbent)
+
+
+def _undo_smallest(incumbent: Incumbent) -> None:
+    """Take back as many of the smallest changes as may be, by bisection over their number."""
+    task, (rank, changed) = incumbent.task, _by_size(incumbent)
     low, high = torch.zeros_like(changed), (changed - 1).clamp(min=0)
     while bool((low < high).any()):
         middle = (low + high + 1) // 2
         trial = _undone(incumbent, rank, middle)
         kept = task.quality(trial, aim=incumbent.aim).tier <= incumbent.quality.tier
         low, high = torch.where(kept, middle, low), torch.where(kept, high, middle - 1)
-    trial = _undone(incumbent, rank, low)
-    quality = task.quality(trial, aim=incumbent.aim)
-    _accept(incumbent, trial, quality, quality.tier <= incumbent.quality.tier)
+    _take_back(incumbent, _undone(incumbent, rank, low), torch.nonzero(low)[:, 0])
 
 
 def _undone(incumbent: Incumbent, rank: Tensor, count: Tensor) -> Tensor:
-    """The rows with their ``count`` smallest changes taken back."""
-    return torch.where(rank < count[:, None], incumbent.task.factuals, incumbent.numbers)
+    """The rows with their ``count`` smallest changes taken back, and what rules between columns then ask."""
+    task = incumbent.task
+    fewer = torch.where(rank < count[:, None], task.factuals, incumbent.numbers)
+    return task.rules.project(fewer) if task.rules.links else fewer
+
+
+def _undo_singly(incumbent: Incumbent) -> None:
+    """Take back single changes; the smallest of all was tried by the bisection."""
+    task, (rank, changed) = incumbent.task, _by_size(incumbent)
+    for place in range(1, max(changed.tolist(), default=0)):
+        trial = torch.where(rank == place, task.factuals, incumbent.numbers)
+        trial = task.rules.project(trial) if task.rules.links else trial
+        _take_back(incumbent, trial, torch.nonzero(changed > place)[:, 0])
+
+
+def _by_size(incumbent: Incumbent) -> tuple[Tensor, Tensor]:
+    """The rank of each change among those of its row, smallest first and what is unchanged last; and their count."""
+    task, changed = incumbent.task, incumbent.task.rules.changed(incumbent.numbers)
+    size = (task.delta(incumbent.numbers).abs() * task.cost).masked_fill(~changed, torch.inf)
+    return size.argsort(1).argsort(1), changed.sum(1)
+
+
+def _take_back(incumbent: Incumbent, trial: Tensor, rows: Tensor) -> None:
+    """Take the rows named where they change less than before and keep their tier."""
+    if not len(rows):
+        return
+    task, trial = incumbent.task.of_rows(rows), trial[rows]
+    quality = task.quality(trial, aim=incumbent.aim)
+    counts = [task.rules.changed(numbers).sum(1) for numbers in (trial, incumbent.numbers[rows])]
+    kept = (quality.tier <= incumbent.quality.tier[rows]) & (counts[0] < counts[1])
+    incumbent.replace(rows[kept], trial[kept], quality=Quality(quality.tier[kept], quality.cost[kept]))
 
 
 def _accept(incumbent: Incumbent, numbers: Tensor, quality: Quality, kept: Tensor) -> None:
