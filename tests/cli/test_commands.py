@@ -118,6 +118,7 @@ class TestExplain:
             "--count", 2, "--increase-only", "income", "--decrease-only", "accounts", "--range", "income=:1500",
             "--allow", "housing=own", "--free", "sex", "--max-changes", 2, "--min-plausibility", 0.2, "--norm", 1,
             "--probability", "0.6:", "--deadline", "1m", "--method", "wachter",
+            "--link", "accounts <= 0.01 * income", "--link", "housing = own implies income > 100", "--cost", "income=2",
         ]  # fmt: skip
         ended = run("explain", folder, rows, "--desired", "yes", *options, "--out", "cfs.json")
         assert ended.code == 0, ended.err
@@ -128,7 +129,8 @@ class TestExplain:
             "count": 2,
             "constraints": {
                 "increase_only": ["income"], "decrease_only": ["accounts"], "ranges": {"income": [None, 1500.0]},
-                "max_changes": 2, "allowed": {"housing": ["own"]}, "free": ["sex"],
+                "max_changes": 2, "allowed": {"housing": ["own"]}, "free": ["sex"], "cost": {"income": 2.0},
+                "linked": ["accounts <= 0.01 * income", "housing = own implies income > 100"],
             },
             "min_plausibility": 0.2, "norm": 1.0, "deadline": 60.0, "allow_training_rows": False,
         }  # fmt: skip

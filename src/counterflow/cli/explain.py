@@ -33,6 +33,8 @@ def explain(
     allow: Annotated[Names, typer.Option(help="housing=own,rent: the categories a change may choose.")] = None,
     free: Annotated[Names, typer.Option(help="Protected columns that may change all the same.")] = None,
     max_changes: Annotated[int | None, typer.Option(help="At most so many columns change.")] = None,
+    link: Annotated[Names, typer.Option(help="A rule between columns: 'debt <= 0.4 * income'.")] = None,
+    cost: Annotated[Names, typer.Option(help="income=2: a change of income counts twice.")] = None,
     min_plausibility: Annotated[float, typer.Option(help="The conformal p-value an answer must reach.")] = 0.1,
     probability: Annotated[str | None, typer.Option(help="0.7:1: where the class's probability shall lie.")] = None,
     norm: Annotated[float | None, typer.Option(help="The exponent of the distance.")] = None,
@@ -53,19 +55,13 @@ def explain(
         probability=_probability(probability),
         count=count,
         constraints=as_constraints(
-            explainer.schema_,
-            lock=lock,
-            increase_only=increase_only,
-            decrease_only=decrease_only,
-            free=free,
-            ranges=range,
-            allow=allow,
-            max_changes=max_changes,
+            explainer.schema_, lock=lock, increase_only=increase_only, decrease_only=decrease_only, free=free,
+            ranges=range, allow=allow, max_changes=max_changes, link=link, cost=cost,
         ),
         min_plausibility=min_plausibility,
         norm=as_norm(norm),
         deadline=as_seconds(deadline),
-    )
+    )  # fmt: skip
     show_answer(found)
     for path in _write(found, out, report=report, answer=answer):
         show(f"Wrote '{path}'.")

@@ -133,12 +133,14 @@ def as_constraints(
     ranges: Sequence[str] | None,
     allow: Sequence[str] | None,
     max_changes: int | None,
+    link: Sequence[str] | None = None,
+    cost: Sequence[str] | None = None,
 ) -> "counterflow.tables.Constraints":
     """The constraints that options name, checked against the schema.
 
     Raises:
-        ArgumentError: A range or a choice has the wrong form.
-        ConstraintError: They contradict each other or the schema.
+        ArgumentError: A range, a choice or a cost has the wrong form.
+        ConstraintError: A rule between columns cannot be read, or they contradict each other or the schema.
     """
     from counterflow.tables import Constraints, check_constraints
 
@@ -150,6 +152,8 @@ def as_constraints(
         allowed={name: _choices(schema, name, word) for name, word in _pairs(allow, "--allow housing=own,rent")},
         free=as_names(free),
         max_changes=max_changes,
+        linked=list(link or ()),
+        cost={name: _number(word, f"--cost {name}") for name, word in _pairs(cost, "--cost income=2")},
     )
     check_constraints(schema, constraints)
     return constraints
