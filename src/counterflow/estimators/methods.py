@@ -6,12 +6,18 @@ from typing import Any
 
 from counterflow.core.errors import ArgumentError
 from counterflow.counterfactuals import PPCEF, DiCoFlex, Method
-from counterflow.counterfactuals.baselines import Wachter
+from counterflow.counterfactuals.baselines import GrowingSpheres, Nearest, Wachter
 from counterflow.tables.hints import did_you_mean, listed
 
 __all__ = ["METHODS", "check_method", "config_of", "method_from_dict", "method_to_dict"]
 
-METHODS: dict[str, Callable[..., Method]] = {"ppcef": PPCEF, "dicoflex": DiCoFlex, "wachter": Wachter}
+METHODS: dict[str, Callable[..., Method]] = {
+    "ppcef": PPCEF,
+    "dicoflex": DiCoFlex,
+    "wachter": Wachter,
+    "nearest": Nearest,
+    "growing_spheres": GrowingSpheres,
+}
 """The methods by name. Put a class of your own here (a frozen dataclass with ``norm`` and ``find(task)``) and it can be
 named, saved and loaded, and enters the laws and the benchmark."""
 
