@@ -10,6 +10,7 @@ of test rows, the first of each class that the classifier decides otherwise, 100
 """
 
 import argparse
+import dataclasses
 import json
 import os
 import platform
@@ -51,20 +52,24 @@ def main() -> None:
     parser.add_argument("names", nargs="*", default=list(TARGETS))
     parser.add_argument("--rows", type=int, default=None)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--fitted", type=Path, help="a folder that keeps fitted explainers and lends them again")
     options = parser.parse_args()
     if options.part == "run":
         for name in options.names:
-            keep(f"dicoflex_{name}", measure(name, rows=options.rows or 500, seed=options.seed))
+            setting = Setting(name, options.seed, options.fitted)
+            keep(f"dicoflex_{name}", measure(setting, rows=options.rows or 500))
     elif options.part == "speed":
-        keep("dicoflex_speed", speed(Setting("adult", options.seed)))
+        keep("dicoflex_speed", speed(Setting("adult", options.seed, options.fitted)))
     else:
-        keep("dicoflex_stream", stream(Setting("adult", options.seed), options.rows or 1_000_000))
+        setting = Setting("adult", options.seed, options.fitted)
+        keep("dicoflex_stream", stream(setting, options.rows or 1_000_000))
 
 
 class Setting:
     """A data set, its classifier, and an explainer that learned from both."""
 
-    def __init__(self, name: str, seed: int) -> None:
+    def __init__(self, name: str, seed: int, fitted: Path | None) -> None:
+        self.name, self.seed = name, seed
         folder = Path(os.environ.get("COUNTERFLOW_DATA", Path(__file__).parents[1] / "../shared/data"))
         parts = (folder / "tabular_cf" / "dicoflex_splits" / f"{name}_{part}.csv.gz" for part in ("train", "test"))
         self.train, self.test = (read_table(part) for part in parts)
@@ -74,11 +79,16 @@ class Setting:
         self.model = classifier(self.schema, seed)
         weights = (len(labels) / 2 / labels.map(labels.value_counts())).to_numpy()
         self.model.fit(features, labels, mlpclassifier__sample_weight=weights)
-        began = time.perf_counter()
-        self.explainer = CounterfactualExplainer(
-            self.model, schema=self.schema, method=DiCoFlex(), random_state=seed
-        ).fit(features, tell=print)
-        self.seconds = time.perf_counter() - began
+        self.seconds = None
+        if fitted is not None and (fitted / name).exists():
+            self.explainer = CounterfactualExplainer.load(fitted / name, model=self.model)
+        else:
+            began = time.perf_counter()
+            explainer = CounterfactualExplainer(self.model, schema=self.schema, method=DiCoFlex(), random_state=seed)
+            self.explainer = explainer.fit(features, tell=print)
+            self.seconds = round(time.perf_counter() - began, 1)
+            if fitted is not None:
+                self.explainer.save(fitted / name)
         self.accuracy = float(self.model.score(self.test.drop(columns=TARGETS[name]), self.test[TARGETS[name]]))
         self.rows, self.fresh = (torch.from_numpy(self.codec.to_numbers(part)) for part in (self.train, self.test))
         self.classes = list(self.model.classes_)
@@ -117,28 +127,28 @@ def classifier(schema: Schema, seed: int) -> Any:
     return make_pipeline(make_column_transformer(*steps), net)
 
 
-def measure(name: str, *, rows: int, seed: int) -> dict[str, Any]:
+def measure(setting: Setting, *, rows: int) -> dict[str, Any]:
     """Everything that is claimed of one data set."""
-    setting = Setting(name, seed)
     measures = Measures(setting.schema, setting.rows)
     result: dict[str, Any] = {
         "machine": machine(),
-        "seed": seed,
+        "seed": setting.seed,
         "accuracy": setting.accuracy,
-        "fit_seconds": round(setting.seconds, 1),
+        "fit_seconds": setting.seconds,
+        "settings": dataclasses.asdict(DiCoFlex()),
         "classes": [str(label) for label in setting.classes],
         "decided": setting.decide(setting.rows).bincount().tolist(),
-        "reference": REFERENCE[name],
+        "reference": REFERENCE[setting.name],
         "directions": {},
     }
     for target, label in enumerate(setting.classes):
         asked = setting.asked(target, rows)
         found = {f"norm_{norm:g}": raw(setting, measures, asked, target, norm=norm) for norm in (2.0, 0.5, 0.1, 0.01)}
-        found["unseen_masks"] = masked(setting, asked, target, seed)
+        found["unseen_masks"] = masked(setting, asked, target)
         found["ceiling"] = ceiling(setting, measures, target)
         found["explained"] = explained(setting, measures, target, rows)
         result["directions"][f"to {label}"] = found
-        print(name, f"to {label}", json.dumps(found, indent=1))
+        print(setting.name, f"to {label}", json.dumps(found, indent=1))
     return result
 
 
@@ -167,9 +177,9 @@ def raw(setting: Setting, measures: Measures, asked: torch.Tensor, target: int, 
     }
 
 
-def masked(setting: Setting, asked: torch.Tensor, target: int, seed: int, *, masks: int = 20) -> dict[str, Any]:
+def masked(setting: Setting, asked: torch.Tensor, target: int, *, masks: int = 20) -> dict[str, Any]:
     """Locks that no question of the training had: a quarter of the columns at random."""
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(setting.seed)
     columns = len(setting.schema)
     unseen: list[torch.Tensor] = []
     while len(unseen) < masks:
@@ -207,7 +217,7 @@ def ceiling(setting: Setting, measures: Measures, target: int) -> dict[str, floa
 
 def explained(setting: Setting, measures: Measures, target: int, rows: int) -> dict[str, float]:
     """The same rows through the front door: judged by the model, one answer each and five."""
-    decided = np.array(setting.decide(setting.fresh)) != target
+    decided = (setting.decide(setting.fresh) != target).numpy()
     frame = setting.test[decided].iloc[:rows].drop(columns=setting.schema.target)
     found: dict[str, float] = {}
     for count in (1, 5):

@@ -45,7 +45,7 @@ class DiCoFlex:
         norm: The exponent of the distance, unless :meth:`explain` is given one.
         draws: How many draws each row gets, from which its answers are chosen.
         norms: The exponents that the flow is trained for; between them it interpolates.
-        neighbors: K, the number of neighbors whose law the flow learns.
+        neighbors: K, the number of neighbors whose law the flow learns; more make draws more diverse and go farther.
         pool: The most rows of a class that may be neighbors.
         steady: The share of them that is kept: those whose decision is the steadiest, in (0, 1].
         questions: How many questions (a row, a class, an exponent, a mask) the flow is trained on.
@@ -67,7 +67,7 @@ class DiCoFlex:
     norm: float = 2.0
     draws: int = 64
     norms: tuple[float, ...] = (2.0, 1.0, 0.5, 0.1, 0.01)
-    neighbors: int = 32
+    neighbors: int = 128
     pool: int = 20_000
     steady: float = 0.35
     questions: int = 30_000

@@ -14,6 +14,7 @@ from counterflow.tables import Rules, Schema
 __all__ = ["Examples", "changeable", "collect_examples", "draw_masks", "fixed_columns"]
 
 _ROWS_AT_ONCE = 2**16
+_ANSWERS = 16
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,19 @@ def collect_examples(
             share = max(1, count // (len(pools) * len(norms)))
             rows = others[torch.randint(len(others), (share,), generator=generator)]
             locked = draw(share) | fixed_columns(schema, numbers[rows])
-            parts.append(_ask(near, pool, numbers[rows], target, locked, norm=norm, most=neighbors, decide=decide))
+            parts.append(
+                _ask(
+                    near,
+                    pool,
+                    numbers[rows],
+                    target,
+                    locked,
+                    norm=norm,
+                    most=neighbors,
+                    decide=decide,
+                    generator=generator,
+                )
+            )
     found = sum(len(part) for part in parts)
     if not found:
         raise DataError("no row of the table has a neighbor of another class: there is nothing to learn from.")
@@ -139,22 +152,32 @@ def _ask(
     norm: float,
     most: int,
     decide: Callable[[Tensor], Tensor],
+    generator: torch.Generator,
 ) -> Examples:
+    """Questions of one class and one exponent, with a few of the ``most`` nearest rows of each."""
     _, places = near.find(factuals, locked=locked, norm=norm, count=min(most, len(pool)))
-    answers = pool[places]
-    mended = torch.where(locked.unsqueeze(1), factuals.unsqueeze(1), answers)
-    doubtful = (mended != answers).any(-1) & ~(mended.isnan() & answers.isnan()).any(-1)
-    good = torch.ones(places.shape, dtype=torch.bool)
-    good[doubtful] = (
-        torch.cat([decide(part) == target for part in mended[doubtful].split(_ROWS_AT_ONCE)])
-        if bool(doubtful.any())
-        else good[doubtful]
-    )
+    some = torch.rand(places.shape, generator=generator).argsort(1)[:, :_ANSWERS]
+    neighbors = pool[places.gather(1, some)]
+    answers = torch.where(locked.unsqueeze(1), factuals.unsqueeze(1), neighbors)
+    good = _still_decided(answers, neighbors, target, decide)
     order = (~good).long().argsort(dim=1, stable=True)
-    answers = mended.gather(1, order.unsqueeze(-1).expand_as(mended))
+    answers = answers.gather(1, order.unsqueeze(-1).expand_as(answers))
     kept = torch.nonzero(good.any(1))[:, 0]
-    same = torch.full((len(kept),), target), torch.full((len(kept),), norm, dtype=torch.float64)
-    return Examples(factuals[kept], same[0], locked[kept], same[1], answers[kept], good.sum(1)[kept])
+    norms = torch.full((len(kept),), norm, dtype=torch.float64)
+    return Examples(
+        factuals[kept], torch.full_like(kept, target), locked[kept], norms, answers[kept], good.sum(1)[kept]
+    )
+
+
+def _still_decided(answers: Tensor, neighbors: Tensor, target: int, decide: Callable[[Tensor], Tensor]) -> Tensor:
+    """Which answers the model decides as wished; those that are real rows of the class need not be asked about."""
+    same = (answers == neighbors) | (answers.isnan() & neighbors.isnan())
+    good = same.all(-1)
+    doubtful = ~good
+    parts = answers[doubtful].split(_ROWS_AT_ONCE)
+    if bool(doubtful.any()):
+        good[doubtful] = torch.cat([decide(part) == target for part in parts])
+    return good
 
 
 def _widened(part: Examples, name: str, width: int) -> Tensor:
