@@ -10,6 +10,7 @@ from scipy.special import logsumexp
 
 from counterflow import PPCEF, Constraints
 from counterflow.core.outcomes import RowStatus
+from counterflow.counterfactuals.baselines import GrowingSpheres, Nearest
 from counterflow.tables import TableCodec
 from tests.counterfactuals.made import (
     APPROVED,
@@ -43,6 +44,8 @@ METHODS = (
     PPCEF(max_steps=6, starts=1),
     PPCEF(max_steps=4, starts=2, sparse=False),
     PPCEF(preset="paper", learning_rate=0.3, max_steps=5),
+    Nearest(tried=16),
+    GrowingSpheres(draws=30, layers=5),
 )
 
 
