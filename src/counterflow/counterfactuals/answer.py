@@ -166,7 +166,7 @@ class CounterfactualAnswer:
     def metrics(self) -> dict[str, float | int | bool | str]:
         """The metrics of the answers (rows already as desired left out), the witness share first."""
         asked = self.answered
-        return evaluate(
+        metrics = evaluate(
             witness=self.witness[asked],
             witness_informative=self.witness_report.informative,
             valid=self.valid[asked],
@@ -182,6 +182,10 @@ class CounterfactualAnswer:
             log_density_space="natural log, data units, probability in discrete columns",
             seconds=self.seconds,
         )
+        if not asked.any():
+            return metrics
+        shares = {"repaired_share": self.repaired[asked].mean(), "copied_share": self.copied[asked].mean()}
+        return metrics | {name: float(share) for name, share in shares.items()}
 
     def to_json(self, path: str | Path) -> Path:
         """Write everything to one file, all or nothing; it holds the rows that were asked about.

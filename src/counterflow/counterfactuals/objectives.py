@@ -21,31 +21,34 @@ __all__ = ["Terms", "density_gap", "lp_distance", "probability_gap", "range_gap"
 class Terms(NamedTuple):
     """The terms of the objective for a batch of rows.
 
-    ``distance`` is zero or above; ``validity`` is the gap to the wished prediction, and ``shortfall`` has a row for
-    the gap to the density threshold under each flow of an ensemble.
+    ``distance`` is zero or above; ``validity`` is the gap to the wished prediction, ``shortfall`` has a row for the gap
+    to the density threshold under each flow of an ensemble, and ``links`` is the gap to rules between columns, if any.
     """
 
     distance: Float[Tensor, " rows"]
     validity: Float[Tensor, " rows"]
     shortfall: Float[Tensor, "members rows"]
+    links: Float[Tensor, " rows"] | None = None
 
     @property
     def gaps(self) -> Float[Tensor, "gaps rows"]:
         """All gaps, validity first."""
-        return torch.cat((self.validity[None], self.shortfall))
+        links = () if self.links is None else (self.links[None],)
+        return torch.cat((self.validity[None], self.shortfall, *links))
 
     @property
     def violation(self) -> Float[Tensor, " rows"]:
-        """The sum of both hinges: that of validity, and the mean one of the flows."""
-        return torch.relu(self.validity) + torch.relu(self.shortfall).mean(0)
+        """The sum of the hinges: that of validity, the mean one of the flows, and that of rules between columns."""
+        hinges = torch.relu(self.validity) + torch.relu(self.shortfall).mean(0)
+        return hinges if self.links is None else hinges + torch.relu(self.links)
 
     @property
     def feasible(self) -> Tensor:
         """Where no gap is positive."""
-        return (self.validity <= 0) & (self.shortfall <= 0).all(0)
+        return (self.gaps <= 0).all(0)
 
     def total(self, weight: float) -> Float[Tensor, " rows"]:
-        """The objective: distance plus ``weight`` times both hinges."""
+        """The objective: distance plus ``weight`` times the hinges."""
         return self.distance + weight * self.violation
 
 

@@ -7,8 +7,8 @@ Flows", ECAI 2024, arXiv 2405.17640. The objective is the paper's, term by term 
 
 What differs by default: the search aims a cushion above the plausibility that was asked, so that the answer is
 plausible to flows that it never saw; the validity hinge is taken in log-odds, whose slope does not vanish where the
-model is sure; steps shrink; answers are drawn back and needless changes undone. ``preset="paper"`` takes these back.
-With both, the threshold is conformal, several flows have to agree, and every step sees fresh dequantization noise.
+model is sure; its weights adapt, row by row; steps shrink; answers are drawn back and needless changes undone.
+``preset="paper"`` takes these back. With both, the threshold is conformal, several flows have to agree, and every step sees fresh dequantization noise.
 """
 
 from dataclasses import dataclass, replace
@@ -28,6 +28,7 @@ from counterflow.counterfactuals.finish import (
     undo_needless,
 )
 from counterflow.counterfactuals.problem import PlausibleProblem
+from counterflow.counterfactuals.repair import repair
 from counterflow.counterfactuals.search import SearchSettings, search
 from counterflow.counterfactuals.starts import leverage, propose_starts
 from counterflow.counterfactuals.task import Task
@@ -45,7 +46,9 @@ class PPCEF:
 
     Args:
         preset: ``"default"``, or ``"paper"`` for the published objective and step sizes.
-        weight: :math:`\lambda`, the weight of both hinges.
+        weight: :math:`\lambda`, the weight of both hinges, where the search begins.
+        adapt: By what share the weights of each row's gaps grow or shrink at each step, until the gaps are just closed;
+            0 keeps :math:`\lambda` as it is.
         margin: How far beyond its cut-off the target's probability must lie during the search, in [0, 0.5).
         cushion: The share of the way from the asked plausibility to 1 that the search aims beyond it, in [0, 1): with
             ``min_plausibility=0.1`` and ``cushion=0.2`` it aims at 0.28. The paper's median threshold is an aim of 0.5.
@@ -68,6 +71,7 @@ class PPCEF:
 
     preset: Literal["default", "paper"] = "default"
     weight: float = _OF_PRESET
+    adapt: float = _OF_PRESET
     margin: float = _OF_PRESET
     cushion: float | None = None
     validity: Literal["log-odds", "probability"] = _OF_PRESET
@@ -80,16 +84,18 @@ class PPCEF:
 
     _PRESETS: ClassVar[dict[str, dict[str, object]]] = {
         "default": {
-            "weight": 5.0,
+            "weight": 0.3,
+            "adapt": 0.2,
             "margin": 0.02,
             "validity": "log-odds",
             "learning_rate": 0.1,
-            "max_steps": 100,
-            "patience": 5,
+            "max_steps": 120,
+            "patience": 6,
             "sparse": True,
         },
         "paper": {
             "weight": 100.0,
+            "adapt": 0.0,
             "margin": 0.05,
             "cushion": 0.0,
             "validity": "probability",
@@ -120,7 +126,8 @@ class PPCEF:
         """The best legal row found for each row of the task, the factual itself if there is none.
 
         Every row is searched from itself; one that falls short of the aim from plausible rows too; one that is still
-        not valid without asking for density; and one that is still not plausible once more, longer and for less.
+        not valid without asking for density; and one that is still not plausible once more, longer and for less, and
+        at last by trying what plausible rows have, without any slope.
         """
         aim = self.aim(task)
         incumbent = Incumbent(task, aim=aim)
@@ -138,6 +145,7 @@ class PPCEF:
         again = torch.cat((incumbent.numbers[doubtful], task.factuals[doubtful]))
         modest = task.min_plausibility + _MODEST * (aim - task.min_plausibility)
         self._search_from(incumbent, again, doubtful, aim=modest, settings=self._patiently())
+        repair(incumbent, doubtful[incumbent.quality.tier[doubtful] >= NOT_PLAUSIBLE])
         if self.sparse:
             pull_back(incumbent)
             undo_needless(incumbent)
@@ -188,11 +196,11 @@ class PPCEF:
         return numbers
 
     def _settings(self) -> SearchSettings:
-        return SearchSettings(self.weight, self.learning_rate, self.max_steps, self.patience)
+        return SearchSettings(self.weight, self.learning_rate, self.max_steps, self.patience, adapt=self.adapt)
 
     def _without_density(self) -> SearchSettings:
         """Long steps and a heavy weight: validity wherever it is to be had."""
-        return replace(self._settings(), weight=100.0, learning_rate=0.5)
+        return replace(self._settings(), weight=100.0, adapt=0.0, learning_rate=0.5)
 
     def _patiently(self) -> SearchSettings:
         """Three times as long, with larger steps."""
@@ -213,6 +221,7 @@ def _check_ranges(settings: PPCEF) -> None:
         "cushion": (0.0, 1.0),
         "norm": (0.0, float("inf")),
         "learning_rate": (0.0, float("inf")),
+        "adapt": (0.0, float("inf")),
     }
     for name, (low, high) in ranges.items():
         value = getattr(settings, name)

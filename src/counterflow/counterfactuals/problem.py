@@ -9,10 +9,12 @@ from torch import Tensor
 from counterflow.counterfactuals.objectives import Terms, density_gap, lp_distance
 from counterflow.counterfactuals.search import Box
 from counterflow.counterfactuals.task import Task
+from counterflow.tables.links_compile import LinearTest
 
 __all__ = ["PlausibleProblem"]
 
 _LOWEST = -1e6
+_SLACK = 0.01  # of the unit of a column; projection closes what is left
 _ALL = slice(None)
 
 
@@ -53,6 +55,7 @@ class PlausibleProblem:
             self.to_steps(torch.where(self.moving, bound, start)) for bound in (task.rules.lower, task.rules.upper)
         )
         self.box = Box(lower, upper)
+        self.linked = any(isinstance(link, LinearTest) for link in task.rules.links)
 
     def to_steps(self, numbers: Tensor) -> Tensor:
         """From the codec's numbers to standardized units."""
@@ -75,4 +78,5 @@ class PlausibleProblem:
             lp_distance(delta, self.task.cost, norm=self.task.norm),
             goal.gap(output, margin=self.margin, scale=self.scale),
             density_gap(log_density, self.threshold[labels]),
+            self.task.rules.take(rows).link_gap(numbers) - _SLACK if self.linked else None,
         )

@@ -6,7 +6,7 @@ improving, and after a few halvings the row leaves. Rows never mix: sums over th
 alone, and Adam works elementwise. So a row's answer does not depend on its company.
 
 A problem may be stochastic (a density under another draw of dequantization noise at every step), so a point counts as
-feasible by the running mean of its gaps.
+feasible where its gaps are closed, and their running mean too.
 """
 
 import math
@@ -16,7 +16,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 
 from counterflow.counterfactuals.objectives import Terms
 
@@ -25,6 +25,7 @@ __all__ = ["Box", "Deadline", "Problem", "SearchResult", "SearchSettings", "sear
 _BETAS = (0.9, 0.99)
 _EPSILON = 1e-8
 _HOPELESS = 1e6
+_RANGE = (1e-3, 1e3)
 
 
 class Box(NamedTuple):
@@ -63,6 +64,9 @@ class SearchSettings:
         halvings: A row leaves instead of being halved once more.
         tolerance: The relative gain in distance that counts as nearer.
         smoothing: Weight of the newest gaps in their running mean, in (0, 1].
+        adapt: By what share the weight of each row's gap grows at a step at which the gap is open, and shrinks where it
+            is closed; 0 keeps the weights. With it they settle where the gap is just closed, so that a row does not
+            swing about the edge of what is allowed, and comes to rest nearer to its factual.
     """
 
     weight: float = 5.0
@@ -72,6 +76,7 @@ class SearchSettings:
     halvings: int = 4
     tolerance: float = 5e-3
     smoothing: float = 0.3
+    adapt: float = 0.0
 
 
 class Deadline:
@@ -113,11 +118,24 @@ class _Walkers:
         self.stale = torch.zeros(len(start), dtype=torch.long)
         self.halved = torch.zeros(len(start), dtype=torch.long)
         self.gaps: Tensor | None = None
+        self.weights: Tensor | None = None
 
     def smooth(self, gaps: Tensor, share: float) -> Tensor:
         """The running mean of the gaps."""
         self.gaps = gaps if self.gaps is None else torch.lerp(self.gaps, gaps, share)
         return self.gaps
+
+    def objective(self, terms: Terms, settings: SearchSettings) -> Tensor:
+        """The distance and the weighted hinges, soft ones with a weight for each gap of each row if these adapt."""
+        if not settings.adapt:
+            return terms.total(settings.weight)
+        if self.weights is None:
+            self.weights = torch.full_like(terms.gaps, settings.weight)
+            self.weights[1 : 1 + len(terms.shortfall)] /= len(terms.shortfall)
+        factor = torch.where(terms.gaps > 0, 1 + settings.adapt, 1 / (1 + settings.adapt))
+        lowest, highest = (settings.weight * times for times in _RANGE)
+        self.weights = (self.weights * factor).clamp(lowest, highest)
+        return terms.distance + (self.weights * nn.functional.softplus(terms.gaps)).sum(0)
 
     def step(self, gradient: Tensor, count: int, rate: Tensor) -> Tensor:
         """Where an Adam step leads."""
@@ -131,6 +149,7 @@ class _Walkers:
         for name in ("rows", "x", "first", "second", "stale", "halved"):
             setattr(self, name, getattr(self, name)[staying])
         self.gaps = None if self.gaps is None else self.gaps[:, staying]
+        self.weights = None if self.weights is None else self.weights[:, staying]
 
 
 class _Best:
@@ -190,8 +209,8 @@ def search(
             break
         x = walkers.x.requires_grad_()
         terms = problem(x, walkers.rows)
-        (gradient,) = torch.autograd.grad(terms.total(settings.weight).sum(), x)
-        gaps = walkers.smooth(terms.gaps.detach(), settings.smoothing)
+        gaps = torch.maximum(walkers.smooth(terms.gaps.detach(), settings.smoothing), terms.gaps.detach())
+        (gradient,) = torch.autograd.grad(walkers.objective(terms, settings).sum(), x)
         stalled = best.offer(walkers.rows, x.detach(), terms.distance.detach(), gaps, settings.tolerance)
         walkers.x = box.of_rows(walkers.rows).clamp(walkers.step(gradient, count, _rate(walkers, settings)))
         leaving = _tire(walkers, stalled, settings)

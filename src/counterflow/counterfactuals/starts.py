@@ -33,7 +33,7 @@ def propose_starts(
     """
     kept, found = [], []
     for label in task.goal.target[rows].unique().tolist():
-        guides, some = task.pool[label], rows[task.goal.target[rows] == label]
+        guides, some = _accepted(task, label), rows[task.goal.target[rows] == label]
         if len(guides) >= max(count, 1) and count > 0:
             kept.append(some)
             parts = some.split(max(1, _ROWS_AT_ONCE * _CANDIDATES // candidates))
@@ -51,6 +51,17 @@ def leverage(task: Task) -> Float[Tensor, "rows columns"]:
     room = torch.where(slope < 0, task.rules.upper - task.factuals, task.factuals - task.rules.lower)
     reach = torch.minimum(room, _FAR * task.scale)
     return torch.where(task.rules.movable, (slope * reach).abs(), torch.zeros_like(slope)).nan_to_num(0.0)
+
+
+def _accepted(task: Task, label: int) -> Tensor:
+    """The guides of a class that the model itself decides for; all of them where it has no classes, or too few of it."""
+    guides = task.pool[label]
+    if not len(guides):
+        return guides
+    with torch.no_grad():
+        output = task.model.logits(guides)
+    accepted = guides[output.argmax(1) == label] if output.shape[1] > 1 else guides
+    return accepted if len(accepted) >= _CANDIDATES else guides
 
 
 def _best_hybrids(task: Task, rows: Tensor, guides: Tensor, count: int, aim: float, candidates: int) -> Tensor:

@@ -29,6 +29,8 @@ METRICS = {
     "log_density_mean": "mean log-density of the valid answers",
     "log_density_space": "what the log-densities are measured in",
     "answers": "answers that were searched for",
+    "repaired_share": "share of answers found in the place of one to which a stand-in had led the search",
+    "copied_share": "share of answers that equal a training row",
     "valid_answers": "answers for which the model answers as desired",
     "seconds": "seconds that all answers took together",
 }
