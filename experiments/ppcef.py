@@ -3,11 +3,12 @@
     python -m experiments.ppcef moons wine digits heloc         # the paper's tables and threshold
     python -m experiments.ppcef adult bank --mixed --folds 1    # categories, at the median threshold and the default
 
-The paper's protocol: every row of a test fold is explained; the class asked for is the one at index ``|1 - k|``, where
-k is what the model decides; distances are taken in the space where each column runs from 0 to 1 over its training
-range; and the density threshold is the median of real rows. What differs, because this library does so: half of each training fold
-trains the search's flows, the other half the witness; answers stand on the grid of their columns; and the threshold is
-the median of *held-out* rows of the class asked for. The special codes of HELOC may change here.
+The paper's protocol: every row of a test fold is explained; the class asked for is the one at index ``|1 - k|``,
+where k is what the model decides; distances are taken in the space where each column runs from 0 to 1 over its
+training range; and the density threshold is the median of real rows. What differs, because this library does so: half
+of each training fold trains the search's flows, the other half the witness; answers stand on the grid of their
+columns; and the threshold is the median of *held-out* rows of the class asked for. The special codes of HELOC may
+change here.
 """
 
 import argparse
