@@ -9,6 +9,7 @@ import torch
 from counterflow.core.errors import ArgumentError, DataError, ShapeError
 from counterflow.counterfactuals.baselines import GrowingSpheres, Nearest, nearest_rows
 from counterflow.metrics import gower_distance
+from counterflow.tables import Column, Schema
 from tests.counterfactuals.toys import (
     LinearModel,
     mixed_numbers,
@@ -112,6 +113,13 @@ class TestGrowingSpheres:
         task = plain_task(np.zeros((1, 2)), offset=4.0)
         assert not task.goal.met(task.verdict(GrowingSpheres(layers=2).find(task))).any()
         assert task.goal.met(task.verdict(GrowingSpheres(layers=24).find(task))).all()
+
+    def test_goes_on_where_the_nearest_rows_are_copies_of_training_rows(self):
+        """All rows with a whole number up to 3 are known: the nearest that is none has 4 accounts."""
+        schema = Schema((Column("accounts", "integer", lower=0, upper=20),))
+        known = np.repeat(np.arange(4.0), 30)[:, None]
+        task = toy_task(schema, known[:1], LinearModel([1.0], 0.5), density=toy_density(schema, known), copies=known)
+        assert GrowingSpheres().find(task).tolist() == [[4.0]]
 
     def test_switches_to_allowed_categories_only(self):
         schema = mixed_schema()

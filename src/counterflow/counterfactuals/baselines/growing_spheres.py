@@ -100,13 +100,20 @@ class GrowingSpheres:
         generator = make_generator(derive_seed(self.seed, "spheres", turn))
         drawn = _drawn(incumbent.task.of_rows(rows), inner, outer, self.draws, generator)
         numbers = task.rules.project(drawn.flatten(0, 1))
-        met = task.goal.met(task.verdict(numbers)) & task.rules.changed(numbers).any(1)
+        met = _allowed(task, numbers, task.goal.met(task.verdict(numbers)) & task.rules.changed(numbers).any(1))
         distance = task.distance(numbers).masked_fill(~met, torch.inf).reshape(len(rows), self.draws)
         length, nearest = distance.min(1)
         hit = length.isfinite()
         best = numbers.reshape(len(rows), self.draws, -1)[torch.arange(len(rows)), nearest]
         incumbent.offer(best[hit], rows[hit])
         return hit
+
+
+def _allowed(task: Task, numbers: Tensor, met: Tensor) -> Tensor:
+    """Which of the rows that are as wished are no copies of training rows, where these are not allowed."""
+    if task.copies is not None:
+        met[met.clone()] = ~task.copies.contains(numbers[met])
+    return met
 
 
 def _drawn(task: Task, inner: Tensor, outer: Tensor, draws: int, generator: torch.Generator) -> Tensor:
