@@ -11,6 +11,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 BENCH_JAX := .venv-bench-jax
+BENCH_DICE := .venv-bench-dice
 OUT ?= demo-output
 JOBS ?= 2
 
@@ -32,7 +33,7 @@ demo: $(VENV)/.installed-demo ## Explain real rows with a real model; writes dem
 test: $(VENV)/.installed-test ## Run the whole test suite, the examples in docstrings included
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(ARGS)
 
-bench: $(VENV)/.installed-bench $(BENCH_JAX)/.installed ## Measure speed against peers; writes benchmarks/results
+bench: $(VENV)/.installed-bench $(BENCH_JAX)/.installed $(BENCH_DICE)/.installed ## Measure speed against peers; writes benchmarks/results
 	$(BIN)/python -m benchmarks $(ARGS)
 
 docs: $(VENV)/.installed-docs ## Build the documentation and execute its pages; see docs/_build/html
@@ -46,7 +47,7 @@ lint: $(VENV)/.installed-lint ## Check style, types and floors
 	$(BIN)/pyright -p pyright-strict.json
 
 clean: ## Remove what the other targets made, the environments included
-	rm -rf $(VENV) $(BENCH_JAX) $(OUT) docs/_build .pytest_cache .ruff_cache .hypothesis .import_linter_cache dist build
+	rm -rf $(VENV) $(BENCH_JAX) $(BENCH_DICE) $(OUT) docs/_build .pytest_cache .ruff_cache .hypothesis .import_linter_cache dist build
 
 $(VENV)/bin/python:
 	@test -n "$(PYTHON)" || { echo "counterflow needs Python 3.11 or newer with the venv module, and found none on the PATH: install one, or name it with make PYTHON=/path/to/python3.12." >&2; exit 1; }
@@ -61,4 +62,10 @@ $(VENV)/.installed-%: pyproject.toml constraints.txt | $(VENV)/bin/python
 $(BENCH_JAX)/.installed: benchmarks/constraints-jax.txt | $(VENV)/bin/python
 	$(VENV)/bin/python -m venv $(BENCH_JAX)
 	$(BENCH_JAX)/bin/python -m pip install --quiet --disable-pip-version-check -c $< flowjax optax
+	@touch $@
+
+# dice-ml in an environment of its own: it may need other versions of what both use.
+$(BENCH_DICE)/.installed: benchmarks/constraints-dice.txt | $(VENV)/bin/python
+	$(VENV)/bin/python -m venv $(BENCH_DICE)
+	$(BENCH_DICE)/bin/python -m pip install --quiet --disable-pip-version-check -c $< dice-ml
 	@touch $@

@@ -6,6 +6,7 @@ python -m benchmarks growth      how times grow with the number of features and 
 python -m benchmarks memory      what 50 layers need in training, and what 5 need
 python -m benchmarks continuous  flows that are differential equations
 python -m benchmarks tables      encoding, decoding and explaining tables
+python -m benchmarks counterfactuals  our methods beside dice-ml on Adult, Heloc and COMPAS, then the page about it
 python -m benchmarks table       the page docs/explanation/speed.md from the newest figures
 """
 
@@ -90,12 +91,27 @@ def _tables(options: Options) -> dict[str, Any]:
     return run_tables(plan=_plan(options), tell=_tell)
 
 
+def _counterfactuals(options: Options) -> dict[str, Any] | None:
+    comparison = import_module("benchmarks.counterfactuals")
+    if not comparison.DICE.exists() or find_spec("experiments.tables") is None or not _data_there():
+        print("counterfactuals: needs .venv-bench-dice (make bench makes it) and the tables (COUNTERFLOW_DATA)")
+        return None
+    figures = comparison.run_counterfactuals(folder=Path("build") / "counterfactuals", tell=_tell)
+    print(import_module("benchmarks.counterfactual_page").write_measured(figures))
+    return figures
+
+
+def _data_there() -> bool:
+    return import_module("experiments.tables").data_folder().is_dir()
+
+
 PARTS: dict[str, Callable[[Options], dict[str, Any] | None]] = {
     "engine": _engine,
     "growth": _growth,
     "memory": _memory,
     "continuous": _continuous,
     "tables": _tables,
+    "counterfactuals": _counterfactuals,
 }
 
 
