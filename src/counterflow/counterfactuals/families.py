@@ -21,7 +21,7 @@ from counterflow.flows import Flow
 
 __all__ = ["FlowPlan", "Schooling", "plan_search_flows", "plan_witness_flows", "schooling"]
 
-Family = Literal["maf", "realnvp", "spline_coupling", "spline_autoregressive"]
+Family = Literal["maf", "spline_coupling", "spline_autoregressive"]
 
 _FEW, _SMALL, _MANY_A_DIMENSION = 400, 1000, 50
 
@@ -31,7 +31,7 @@ class FlowPlan:
     """A class-conditional flow that begins as the Gaussian of its data, as plain settings.
 
     Args:
-        family: The layers after the whitening: affine or spline, autoregressive or coupling.
+        family: The layers after the whitening: affine autoregressive, spline coupling or spline autoregressive.
         layers: How many of them.
         hidden: Widths of their nets' hidden layers.
         seed: Where permutations and first weights come from.
@@ -62,7 +62,7 @@ class FlowPlan:
 
     def _layer(self, features: int, classes: int, layer: int, generator: torch.Generator) -> AbstractBijection:
         transformer = Spline(bins=8) if self.family.startswith("spline") else ScaleShift()
-        if self.family in ("realnvp", "spline_coupling"):
+        if self.family == "spline_coupling":
             return Coupling(
                 features,
                 transformer,
@@ -89,9 +89,8 @@ class Schooling:
 
 def plan_search_flows(rows: int, seed: int) -> tuple[FlowPlan, ...]:
     """The ensemble of the search for a table of so many training rows."""
-    if rows >= _SMALL:
-        return FlowPlan("maf", 3, (64, 64), seed), FlowPlan("realnvp", 6, (64, 64), seed + 1)
-    return FlowPlan("maf", 2, (32, 32), seed), FlowPlan("spline_coupling", 2, (64, 64), seed + 1)
+    affine = FlowPlan("maf", 3, (64, 64), seed) if rows >= _SMALL else FlowPlan("maf", 2, (32, 32), seed)
+    return affine, FlowPlan("spline_coupling", 2, (64, 64), seed + 1)
 
 
 def plan_witness_flows(rows: int, seed: int) -> tuple[FlowPlan, ...]:
@@ -109,6 +108,6 @@ def schooling(plan: FlowPlan, rows: int, *, dimension: int) -> Schooling:
     if rows < _SMALL:
         rate, decay = (5e-3, 0.1) if rows >= _MANY_A_DIMENSION * dimension else (1e-3, 1.0)
         return Schooling(0.15, 300, 25, 32 if rows < _FEW else 64, rate, "constant", decay)
-    epochs = {"maf": 45, "realnvp": 36, "spline_autoregressive": 18}[plan.family]
-    steps = 256 * max(1, round(rows / 20_000))
-    return Schooling(0.1, epochs, 10, steps, 3e-3 if plan.family == "realnvp" else 5e-3, "cosine", 0.0)
+    epochs = {"maf": 45, "spline_coupling": 36, "spline_autoregressive": 18}[plan.family]
+    batch = 256 * max(1, round(rows / 20_000))
+    return Schooling(0.1, epochs, 10, batch, 3e-3 if plan.family == "spline_coupling" else 5e-3, "cosine", 0.0)

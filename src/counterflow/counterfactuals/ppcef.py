@@ -37,7 +37,7 @@ __all__ = ["PPCEF"]
 
 _OF_PRESET: Any = None
 _MODEST = 0.25
-_CUSHION, _CUSHION_OF_FEW, _ENOUGH_HELD_OUT = 0.15, 0.5, 500
+_CUSHION, _CUSHION_OF_FEW, _ENOUGH_HELD_OUT = 0.3, 0.5, 500
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class PPCEF:
         margin: How far beyond its cut-off the target's probability must lie during the search, in [0, 0.5).
         cushion: The share of the way from the asked plausibility to 1 that the search aims beyond it, in [0, 1): with
             ``min_plausibility=0.1`` and ``cushion=0.2`` it aims at 0.28. The paper's median threshold is an aim of 0.5.
-            By default 0.15, and 0.5 where the thresholds rest on fewer than 500 held-out rows of a class.
+            By default 0.3, and 0.5 where the thresholds rest on fewer than 500 held-out rows of a class.
         validity: The scale of the validity hinge: ``"log-odds"`` or the paper's ``"probability"``.
         learning_rate: Adam's first step in standardized units.
         max_steps: The most steps a row may take.
@@ -89,8 +89,8 @@ class PPCEF:
             "margin": 0.02,
             "validity": "log-odds",
             "learning_rate": 0.1,
-            "max_steps": 120,
-            "patience": 6,
+            "max_steps": 100,
+            "patience": 5,
             "sparse": True,
         },
         "paper": {

@@ -73,7 +73,7 @@ class SearchSettings:
     learning_rate: float = 0.1
     max_steps: int = 150
     patience: int = 8
-    halvings: int = 4
+    halvings: int = 3
     tolerance: float = 5e-3
     smoothing: float = 0.3
     adapt: float = 0.0
