@@ -1,5 +1,7 @@
 """Training by maximum likelihood: a known conditional law is found again, and what goes wrong is said."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -10,7 +12,7 @@ from counterflow.counterfactuals.dicoflex.learning import Schooling, train_draft
 from counterflow.counterfactuals.dicoflex.options import Options
 from counterflow.counterfactuals.dicoflex.rehearsal import rehearse
 from counterflow.tables import Column, Schema
-from tests.counterfactuals.dicoflex.made import SCHEMA, decide, skill, table
+from tests.counterfactuals.dicoflex.made import SCHEMA, SMALL, decide, lesson, skill, table
 
 LABELS = Schema(
     (Column("color", "categorical", categories=("red", "green", "blue")), Column("size", "integer", lower=0, upper=3))
@@ -115,3 +117,21 @@ def test_the_same_seed_gives_the_same_flow():
 
 def test_the_schema_of_the_examples_is_that_of_the_flow():
     assert skill().schema == SCHEMA
+
+
+def test_an_interrupted_lesson_goes_on_to_the_same_flow(tmp_path):
+    hasty = replace(SMALL, questions=600, epochs=2, rehearsals=1)
+    whole = hasty.learn(lesson(400)).to_parts()[1]
+    stopped = []
+
+    def stop(sentence):
+        stopped.append(sentence)
+        if "turn 2" in sentence:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        hasty.learn(replace(lesson(400, checkpoint=tmp_path), tell=stop))
+    assert len(stopped) == 3
+    again = hasty.learn(lesson(400, checkpoint=tmp_path, resume=True)).to_parts()[1]
+    for name, tensor in whole.items():
+        torch.testing.assert_close(again[name], tensor, rtol=0, atol=0, equal_nan=True)

@@ -72,7 +72,7 @@ class DiCoFlex:
     steady: float = 0.35
     questions: int = 30_000
     epochs: int = 24
-    rehearsals: int = 3
+    rehearsals: int = 2
     bins: int = 24
     hidden: tuple[int, ...] = (256, 256)
     width: int = 128
