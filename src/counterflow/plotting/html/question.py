@@ -49,6 +49,8 @@ def rules_in_words(constraints: Mapping[str, Any]) -> list[str]:
     Example:
         >>> rules_in_words({"immutable": ["sex"], "ranges": {"income": [0, None]}, "max_changes": 3})
         ['Must not change: sex.', 'income, if it changes, must be at least 0.', 'At most 3 columns may change.']
+        >>> rules_in_words({"linked": ["debt <= 0.4 * income"], "cost": {"income": 2.0}})
+        ['Where one of its columns changes, this must hold: debt <= 0.4 * income.', 'A change of income counts 2-fold.']
     """
     heads = {
         "immutable": "Must not change",
@@ -63,7 +65,14 @@ def rules_in_words(constraints: Mapping[str, Any]) -> list[str]:
         sentences.append(f"{name} may change only to {', '.join(named(label) for label in labels)}.")
     if (most := constraints.get("max_changes")) is not None:
         sentences.append(f"At most {most:g} column{'' if most == 1 else 's'} may change.")
-    return sentences
+    sentences += [_linked(rule) for rule in constraints.get("linked") or ()]
+    return sentences + [
+        f"A change of {name} counts {factor:g}-fold." for name, factor in (constraints.get("cost") or {}).items()
+    ]
+
+
+def _linked(rule: Any) -> str:
+    return f"Where one of its columns changes, this must hold: {rule}."
 
 
 def _interval(low: Any, high: Any) -> str:
@@ -83,7 +92,8 @@ def _of_schema(schema: Schema) -> list[str]:
             c.name for c in schema.columns if any(atom.kind == "code" for atom in c.atoms)
         ],
     }
-    return [f"{head}: {_some(names, len(schema))}." for head, names in groups.items() if names]
+    sentences = [f"{head}: {_some(names, len(schema))}." for head, names in groups.items() if names]
+    return sentences + [_linked(rule) for rule in schema.links]
 
 
 def _some(names: list[str], columns: int) -> str:
