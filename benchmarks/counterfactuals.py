@@ -126,7 +126,8 @@ class Judge:
         features = train.drop(columns=TARGET)
         self.model = fit_classifier(setting, train)
         codes = [-7, -8, -9] if setting.name == "heloc" else None
-        schema = Schema.infer(train, target=TARGET, **({} if codes is None else {"codes": codes}))
+        every = pd.concat([features, rows], ignore_index=True)  # a row to explain may have a category of its own
+        schema = Schema.infer(every, **({} if codes is None else {"codes": codes}))
         for name in set(schema.names) - set(setting.vary):
             schema = schema.with_column(name, actionable=False)
         began = time.process_time()

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from counterflow.cli.parsing import as_class, as_constraints, as_seconds, check_file
+from counterflow.cli.parsing import as_constraints, as_seconds, as_wish, check_file
 from counterflow.cli.screen import show, table_text, tell, working
 
 if TYPE_CHECKING:
@@ -23,7 +23,9 @@ def audit(
     rows: Annotated[Path, typer.Argument(help="The rows to audit: CSV (also .gz) or Parquet, of all groups.")],
     *,
     groups: Annotated[str, typer.Option(help="The column that makes the groups; the model need not read it.")],
-    desired: Annotated[str, typer.Option(help="The class that the model shall decide.")],
+    desired: Annotated[
+        str, typer.Option(help="The class that the model shall decide, or of a regressor the interval low:high.")
+    ],
     out: Annotated[Path | None, typer.Option(help="The figures as .json, or a page to read as .html.")] = None,
     method: Annotated[str | None, typer.Option(help="How to search; the folder's own method by default.")] = None,
     lock: Annotated[Names, typer.Option(help="Columns that stay as they are: age,sex.")] = None,
@@ -55,7 +57,7 @@ def audit(
     with working(f"Searching for an answer to each of {len(labels):,} rows."):
         answer = explainer.explain(
             frame,
-            as_class(desired, explainer.model_.classes or ()),
+            as_wish(desired, explainer.model_),
             constraints=constraints,
             min_plausibility=min_plausibility,
             deadline=as_seconds(deadline),

@@ -22,7 +22,7 @@ def plot_path(path: RecoursePath, *, ax: Axes | None = None) -> Axes:
     Returns:
         The axes.
     """
-    heights = np.arange(len(path.numbers))
+    heights = list(range(len(path.numbers)))
     with canvas(ax, size=(8.0, 1.7 + 0.36 * len(heights))) as drawn:
         colors = [ANSWER if met else FACTUAL for met in path.met]
         drawn.barh(heights, path.plausibility, height=0.5, color=colors)
