@@ -6,6 +6,7 @@ from counterflow.counterfactuals.background import Background, learn_background
 from counterflow.counterfactuals.density import ClassDensity
 from counterflow.counterfactuals.dicoflex import DiCoFlex, DiCoFlexSkill
 from counterflow.counterfactuals.explaining import Method, explain
+from counterflow.counterfactuals.finish import Incumbent
 from counterflow.counterfactuals.fitted import principal_reasons
 from counterflow.counterfactuals.goals import Goal, ValueGoal
 from counterflow.counterfactuals.group_changes import GroupChange
@@ -17,7 +18,8 @@ from counterflow.counterfactuals.question import Question
 from counterflow.counterfactuals.reasons import Reason, Reasons
 from counterflow.counterfactuals.robustness import consensus, robust_share, with_consensus
 from counterflow.counterfactuals.search import SearchSettings, search
-from counterflow.counterfactuals.task import Task
+from counterflow.counterfactuals.starts import propose_starts
+from counterflow.counterfactuals.task import Quality, Task
 from counterflow.counterfactuals.witness import WitnessReport
 
 __all__ = [
@@ -33,10 +35,12 @@ __all__ = [
     "GroupAnswer",
     "GroupChange",
     "GroupFigures",
+    "Incumbent",
     "Learner",
     "Lesson",
     "Method",
     "PathSettings",
+    "Quality",
     "Question",
     "Reason",
     "Reasons",
@@ -52,6 +56,7 @@ __all__ = [
     "explain_group",
     "learn_background",
     "principal_reasons",
+    "propose_starts",
     "recourse_path",
     "robust_share",
     "search",
