@@ -284,7 +284,7 @@ def stream(setting: Setting, rows: int) -> dict[str, Any]:
     from counterflow.estimators.streaming import explain_stream
 
     generator = np.random.default_rng(0)
-    setting.explainer.method = DiCoFlex(draws=16)
+    setting.explainer.method = DiCoFlex(draws=16, sparse=False)
     with tempfile.TemporaryDirectory() as folder:
         table = setting.test.drop(columns=setting.schema.target)
         table = table.iloc[generator.integers(0, len(table), rows)].reset_index(drop=True)

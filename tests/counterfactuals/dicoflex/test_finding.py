@@ -6,7 +6,12 @@ import torch
 
 from counterflow.core.errors import ArgumentError
 from counterflow.counterfactuals.dicoflex import DiCoFlex
-from counterflow.counterfactuals.dicoflex.finding import first_of_its_kind, pick_answers, shortlist
+from counterflow.counterfactuals.dicoflex.finding import (
+    first_of_its_kind,
+    pick_answers,
+    shortlist,
+    without_needless,
+)
 from tests.counterfactuals.toys import LinearModel, plain_numbers, plain_schema, toy_density, toy_task
 
 
@@ -69,6 +74,23 @@ def test_further_answers_differ_and_the_second_is_the_farthest_of_the_good_ones(
         good = tier < 2 if bool(((tier < 2) & (gap > 0)).any()) else tier < 3
         if bool((good & (gap > 0)).any()):
             assert found[1, row].tolist() == close[gap.masked_fill(~good, -1.0).argmax()].tolist()
+
+
+def test_needless_changes_are_undone_and_answers_stay_different():
+    """A model of the first column alone needs no change of the second."""
+    schema, numbers = plain_schema(2), plain_numbers(300)
+    density = toy_density(schema, numbers)
+    task = toy_task(schema, numbers[:20] * 0.3 - 0.6, LinearModel([1.0, 0.0], 0.2), density=density)
+    answers = pick_answers(task, made_draws(task, 60), count=2, most=20)
+    valid = answers[0, :, 0] > 0.2
+    trimmed = without_needless(task, answers)
+    assert valid.all()
+    assert (trimmed[0, :, 0] > 0.2).all()
+    assert (trimmed[0, :, 1] == task.factuals[:, 1]).double().mean() > 0.8
+    assert (answers[0, :, 1] != task.factuals[:, 1]).all()
+    assert (trimmed[0] != trimmed[1]).any(1).all()
+    before, after = (task.quality(rows, aim=task.min_plausibility).tier for rows in (answers[0], trimmed[0]))
+    assert (after <= before).all()
 
 
 def test_a_row_that_nothing_changes_stays():

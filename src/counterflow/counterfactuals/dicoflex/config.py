@@ -23,7 +23,7 @@ from torch import Tensor
 from counterflow.core.errors import ArgumentError
 from counterflow.core.random import derive_seed, make_generator
 from counterflow.counterfactuals.background import Background
-from counterflow.counterfactuals.dicoflex.finding import pick_answers
+from counterflow.counterfactuals.dicoflex.finding import pick_answers, without_needless
 from counterflow.counterfactuals.dicoflex.learning import learn_drafter
 from counterflow.counterfactuals.dicoflex.skill import DiCoFlexSkill
 from counterflow.counterfactuals.lesson import Lesson
@@ -44,6 +44,7 @@ class DiCoFlex:
         temperature: Of the draws: below 1, likely changes become likelier. Above 0.
         norm: The exponent of the distance, unless :meth:`explain` is given one.
         draws: How many draws each row gets, from which its answers are chosen.
+        sparse: Undo needless changes of the answers afterwards. Without it, many rows are answered quicker.
         norms: The exponents that the flow is trained for; between them it interpolates.
         neighbors: K, the number of neighbors whose law the flow learns; more make draws more diverse and go farther.
         pool: The most rows of a class that may be neighbors.
@@ -66,6 +67,7 @@ class DiCoFlex:
     temperature: float = 0.8
     norm: float = 2.0
     draws: int = 64
+    sparse: bool = True
     norms: tuple[float, ...] = (2.0, 1.0, 0.5, 0.1, 0.01)
     neighbors: int = 128
     pool: int = 20_000
@@ -121,7 +123,8 @@ class DiCoFlex:
                 temperature=self.temperature,
                 generator=generator,
             )
-            ranks[:, rows] = pick_answers(some, draws, count=count, most=_LOOKED_AT)
+            picked = pick_answers(some, draws, count=count, most=_LOOKED_AT)
+            ranks[:, rows] = without_needless(some, picked) if self.sparse else picked
         return ranks
 
 

@@ -4,10 +4,10 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from counterflow.counterfactuals.finish import NOT_PLAUSIBLE, NOT_VALID
+from counterflow.counterfactuals.finish import NOT_PLAUSIBLE, NOT_VALID, Incumbent, undo_needless
 from counterflow.counterfactuals.task import Quality, Task
 
-__all__ = ["first_of_its_kind", "pick_answers", "shortlist"]
+__all__ = ["first_of_its_kind", "pick_answers", "shortlist", "without_needless"]
 
 _WORST = 9
 
@@ -64,6 +64,19 @@ def pick_answers(
     return torch.stack([_take(close, place) for place in chosen])
 
 
+def without_needless(task: Task, answers: Float[Tensor, "count rows columns"]) -> Float[Tensor, "count rows columns"]:
+    """The answers with every change undone that they do not need; one that would then repeat another stays."""
+    found: list[Tensor] = []
+    for answer in answers:
+        incumbent = Incumbent(task, aim=task.min_plausibility)
+        incumbent.offer(answer)
+        undo_needless(incumbent)
+        same = [_same(incumbent.numbers, earlier).all(1) for earlier in found]
+        repeated = torch.stack(same).any(0) if same else torch.zeros(len(answer), dtype=torch.bool)
+        found.append(torch.where(repeated.unsqueeze(1), answer, incumbent.numbers))
+    return torch.stack(found)
+
+
 def _qualities(task: Task, close: Tensor) -> tuple[Tensor, Tensor]:
     kept, rows = close.shape[:2]
     index = torch.arange(rows).repeat(kept)
@@ -89,8 +102,12 @@ def _most_different(task: Task, close: Tensor, tier: Tensor, chosen: list[Tensor
 def _gap(task: Task, close: Tensor, other: Tensor) -> Tensor:
     """How far candidates are from a row: standardized numbers, 1 for another category."""
     change = ((close - other) / task.scale).abs().nan_to_num(1.0).clamp(max=3.0)
-    same = (close == other) | (close.isnan() & other.isnan())
-    return torch.where(same, 0.0, torch.where(task.categorical, 1.0, change)).sum(-1)
+    return torch.where(_same(close, other), 0.0, torch.where(task.categorical, 1.0, change)).sum(-1)
+
+
+def _same(a: Tensor, b: Tensor) -> Tensor:
+    """Equal, where a missing value equals a missing value."""
+    return (a == b) | (a.isnan() & b.isnan())
 
 
 def _take(close: Tensor, place: Tensor) -> Tensor:
