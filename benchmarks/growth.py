@@ -55,7 +55,7 @@ FEATURES = Sweep(
     ("MAF", "NSF-AR"),
     ("log_prob", "sample"),
     EAGER + COMPILED,
-    limit=2.0,
+    limit=0.5,
 )
 DEPTHS = Sweep(
     "layers",

@@ -66,7 +66,9 @@ class _Reversed(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, z_gradient: Tensor, log_det_gradient: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
+        ctx: Any, z_gradient: Tensor, log_det_gradient: Tensor
+    ) -> tuple[Tensor | None, ...]:
         z, context, *kept = ctx.saved_tensors
         inputs, total = dict(zip(ctx.indices, kept, strict=True)), None
         of_parameters: list[Tensor | None] = []

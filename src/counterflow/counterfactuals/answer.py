@@ -1,7 +1,7 @@
 """What an explainer returns: rows, what became of each, and everything needed to check it."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,6 +11,15 @@ from jaxtyping import Bool, Float, Int
 
 from counterflow.core.errors import ArgumentError, PersistenceError
 from counterflow.core.outcomes import RowStatus
+from counterflow.counterfactuals.answer_file import (
+    FORMAT,
+    array_of,
+    plain_labels,
+    plain_numbers,
+    plain_rows,
+    read_answer,
+    rows_of,
+)
 from counterflow.counterfactuals.evidence import Evidence
 from counterflow.counterfactuals.reasons import Reasons
 from counterflow.counterfactuals.witness import WitnessReport
@@ -22,7 +31,6 @@ from counterflow.tables.frames import frame_of
 
 __all__ = ["AnswerIndex", "CounterfactualAnswer"]
 
-FORMAT = 2
 _ARRAYS = (
     "valid",
     "plausible",
@@ -198,18 +206,18 @@ class CounterfactualAnswer:
             "kind": "counterfactual answer",
             "schema": self.schema.to_dict(),
             "backend": backend_of(self.frame),
-            "numbers": _plain_rows(self.numbers),
-            "factual_numbers": _plain_rows(self.factual_numbers),
+            "numbers": plain_rows(self.numbers),
+            "factual_numbers": plain_rows(self.factual_numbers),
             "index": {
                 "factual": self.index.factual.tolist(),
-                "label": _labels(self.index.label),
+                "label": plain_labels(self.index.label),
                 "rank": self.index.rank.tolist(),
             },
             "status": [status.value for status in self.status],
-            "desired": _labels(self.desired),
-            "predicted": _labels(self.predicted),
+            "desired": plain_labels(self.desired),
+            "predicted": plain_labels(self.predicted),
             "kept": self.kept.tolist(),
-            **{name: _plain_numbers(getattr(self, name)) for name in _ARRAYS},
+            **{name: plain_numbers(getattr(self, name)) for name in _ARRAYS},
             "witness_report": self.witness_report.to_dict(),
             "evidence": self.evidence.to_dict(),
             "settings": self.settings,
@@ -226,7 +234,7 @@ class CounterfactualAnswer:
         Raises:
             PersistenceError: The file is missing, damaged, of another kind or of another version.
         """
-        data = _read(Path(path))
+        data = read_answer(Path(path))
         try:
             return cls._from_data(data)
         except (KeyError, IndexError, TypeError, ValueError) as error:
@@ -236,7 +244,7 @@ class CounterfactualAnswer:
     def _from_data(cls, data: dict[str, Any]) -> "CounterfactualAnswer":
         schema = Schema.from_dict(data["schema"])
         codec = TableCodec(schema)
-        numbers, factual_numbers = (_rows(data[name], len(schema)) for name in ("numbers", "factual_numbers"))
+        numbers, factual_numbers = (rows_of(data[name], len(schema)) for name in ("numbers", "factual_numbers"))
         backend: Backend = data["backend"]
         index = AnswerIndex(
             np.array(data["index"]["factual"], dtype=np.int64),
@@ -244,6 +252,7 @@ class CounterfactualAnswer:
             np.array(data["index"]["rank"], dtype=np.int64),
         )
         _, firsts = np.unique(index.factual, return_index=True)
+        arrays: dict[str, Any] = {name: array_of(data[name]) for name in _ARRAYS}
         return cls(
             schema=schema,
             numbers=numbers,
@@ -255,54 +264,10 @@ class CounterfactualAnswer:
             desired=[tuple(wish) if isinstance(wish, list) else wish for wish in data["desired"]],
             predicted=data["predicted"],
             kept=np.array(data["kept"], dtype=np.bool_),
-            **{name: _array(data[name]) for name in _ARRAYS},
+            **arrays,
             witness_report=WitnessReport.from_dict(data["witness_report"]),
             evidence=Evidence.from_dict(data["evidence"]),
             settings=data["settings"],
             provenance=data["provenance"],
             seconds=data["seconds"],
         )
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise PersistenceError(f"there is no file '{path}'. Check the path.") from error
-    except (ValueError, OSError) as error:
-        raise PersistenceError(f"'{path}' is damaged or no saved answer: it cannot be read as JSON.") from error
-    if not isinstance(data, dict) or data.get("kind") != "counterfactual answer":
-        raise PersistenceError(f"'{path}' holds no counterfactual answer: expected a file that to_json wrote.")
-    if data.get("format") != FORMAT:
-        raise PersistenceError(
-            f"'{path}' has format {data.get('format')}, this version reads {FORMAT}: explain the rows again."
-        )
-    return data
-
-
-def _plain_numbers(values: np.ndarray) -> list[Any]:
-    """Numbers for JSON: NaN and infinities as text, as JSON has none."""
-    if values.dtype == np.bool_:
-        return values.tolist()
-    return [value if np.isfinite(value) else str(value) for value in values.tolist()]
-
-
-def _plain_rows(rows: np.ndarray) -> list[list[Any]]:
-    return [_plain_numbers(row) for row in rows]
-
-
-def _array(values: Sequence[Any]) -> np.ndarray:
-    if values and isinstance(values[0], bool):
-        return np.array(values, dtype=np.bool_)
-    return np.array([float(value) for value in values], dtype=np.float64)
-
-
-def _rows(rows: Sequence[Sequence[Any]], columns: int) -> np.ndarray:
-    return np.array([[float(value) for value in row] for row in rows], dtype=np.float64).reshape(-1, columns)
-
-
-def _labels(values: Sequence[Any]) -> list[Any]:
-    """Labels for JSON: plain values as they are, anything else as text."""
-    plain = (value.item() if isinstance(value, np.generic) else value for value in values)
-    kept = str | int | float | bool | tuple | None
-    return [value if isinstance(value, kept) else str(value) for value in plain]

@@ -9,7 +9,7 @@ from counterflow.counterfactuals.question import Question
 from counterflow.counterfactuals.reasons import Reasons, attribute
 from counterflow.counterfactuals.task import Task
 from counterflow.models import AdaptedModel
-from counterflow.tables import Table
+from counterflow.tables import Constraints, Table
 
 __all__ = ["Fitted", "principal_reasons", "task_of"]
 
@@ -21,7 +21,15 @@ class Fitted(Protocol):
     background_: Background
     model_: AdaptedModel
 
-    def explain(self, rows: Any, desired: Any) -> CounterfactualAnswer:
+    def explain(
+        self,
+        rows: Any,
+        desired: Any,
+        *,
+        count: int = 1,
+        constraints: Constraints | None = None,
+        min_plausibility: float = 0.1,
+    ) -> CounterfactualAnswer:
         """Find counterfactuals of rows."""
         ...
 

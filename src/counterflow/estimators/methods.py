@@ -35,7 +35,7 @@ def method_from_dict(data: dict[str, Any]) -> Method:
         ArgumentError: The method is none of :data:`METHODS`.
     """
     settings = {key: tuple(value) if isinstance(value, list) else value for key, value in data.items()}
-    name = settings.pop("name")
+    name = str(settings.pop("name"))
     check_method(name)
     return METHODS[name](**settings)
 

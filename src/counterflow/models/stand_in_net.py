@@ -46,6 +46,12 @@ class StandInNet(nn.Module):
         torch.Size([9, 2])
     """
 
+    knot_column: Tensor
+    knot_left: Tensor
+    knot_width: Tensor
+    value_center: Tensor
+    value_scale: Tensor
+
     def __init__(
         self,
         schema: Schema,

@@ -56,9 +56,9 @@ def conditioners_in(module: nn.Module, dtype: torch.dtype | None) -> Iterator[No
     """
     owners = [part.net for part in module.modules() if isinstance(getattr(part, "net", None), nn.Module)]
     for net in owners:
-        net.low_precision = dtype
+        net.low_precision = dtype  # pyright: ignore[reportAttributeAccessIssue, reportArgumentType]
     try:
         yield
     finally:
         for net in owners:
-            net.low_precision = None
+            net.low_precision = None  # pyright: ignore[reportAttributeAccessIssue, reportArgumentType]

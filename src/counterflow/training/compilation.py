@@ -57,7 +57,7 @@ def whole_step(
         vector.copy_(updated(vector, gradient, moments, learning_rate=learning_rate, weight_decay=weight_decay))
         return value
 
-    options = {"triton.cudagraphs": True} if layout.device.type == "cuda" else {}
+    options: dict[str, Any] = {"triton.cudagraphs": True} if layout.device.type == "cuda" else {}
     if trusted:
         return compile_alone(step, checked=(), options=options, fullgraph=True)
     return torch.compile(step, options=options, fullgraph=True)
