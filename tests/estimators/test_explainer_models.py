@@ -1,15 +1,21 @@
 """Regressors and black boxes: an interval of values, a stand-in to follow, and always the real model's verdict."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
 from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 from sklearn.linear_model import LinearRegression
 
-from counterflow import CounterfactualExplainer
+from counterflow import CounterfactualExplainer, flows
+from counterflow.bijections import Coupling
+from counterflow.core.errors import ArgumentError, DataError, ModelError
 from counterflow.core.outcomes import RowStatus
 from counterflow.counterfactuals import CounterfactualAnswer, ValueGoal
 from counterflow.counterfactuals.bins import ValueBins
+from counterflow.counterfactuals.recipe_plans import plans_of
+from tests.counterfactuals.made import short_schooling
 
 
 def table(rows=400, seed=0):
@@ -31,6 +37,23 @@ def test_bins_hold_about_as_many_rows_each_and_name_themselves():
     assert np.ptp(np.bincount(bins.labels(values))) <= 1
     assert ValueBins.from_dict(bins.to_dict()) == bins
     assert len(ValueBins.of(values[:150])) == 1
+
+
+@pytest.mark.parametrize("values", [[-1.0] + [0.0] * 999, [0.0] * 500 + [1.0] * 700, [0.0] * 990 + list(range(1, 211))])
+def test_every_bin_has_rows_enough_where_values_are_equal(values):
+    bins = ValueBins.of(np.array(values))
+    assert np.bincount(bins.labels(np.array(values)), minlength=len(bins)).min() >= 100
+
+
+def test_a_table_of_few_rows_is_refused():
+    x, y = table(19)
+    with pytest.raises(DataError, match=r"the table has 19 rows; a density needs at least 20"):
+        CounterfactualExplainer(LinearRegression().fit(x, y)).fit(x)
+
+
+def test_no_probability_can_be_asked_of_a_regressor(regressor):
+    with pytest.raises(ModelError, match=r"has no probabilities"):
+        regressor.explain(table(2)[0], (105.0, None), probability=(0.5, 1.0))
 
 
 def test_a_goal_of_values_agrees_with_the_interval_in_words():
@@ -81,6 +104,28 @@ def test_a_saved_explainer_of_a_regressor_answers_the_same(regressor, tmp_path):
     loaded = CounterfactualExplainer.load(tmp_path / "folder", regressor.model)
     one, two = (each.explain(x, (None, 95.0)) for each in (regressor, loaded))
     np.testing.assert_array_equal(one.numbers, two.numbers)
+
+
+def test_the_search_may_use_any_conditional_flow_of_the_engine(tmp_path):
+    x, y = table(300)
+    model = LinearRegression().fit(x, y)
+    explainer = CounterfactualExplainer(model, density=partial(flows.realnvp, layers=2, hidden=(16,)))
+    with short_schooling(3):
+        explainer.fit(x)
+    (flow,) = explainer.background_.search.flows
+    assert sum(isinstance(part, Coupling) for part in flow.modules()) == 2
+    answer = explainer.explain(x[:3], (None, 90.0))
+    explainer.save(tmp_path / "folder")
+    loaded = CounterfactualExplainer.load(tmp_path / "folder", model)
+    np.testing.assert_array_equal(loaded.explain(x[:3], (None, 90.0)).numbers, answer.numbers)
+
+
+@pytest.mark.parametrize(
+    "density", [(), flows.realnvp(4), lambda features, context_features: 3, flows.realnvp(4, context_features=3)]
+)
+def test_what_is_no_recipe_of_a_conditional_flow_is_refused(density):
+    with pytest.raises(ArgumentError, match="density must"):
+        plans_of(density, seed=0)
 
 
 @pytest.mark.parametrize("kind", ["classifier", "regressor"])

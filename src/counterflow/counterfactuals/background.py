@@ -1,6 +1,6 @@
 """What an explainer learns from a table once: two densities, their thresholds, and plausible made-up rows."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,8 @@ from counterflow.core.threads import one_thread
 from counterflow.counterfactuals.bins import ValueBins
 from counterflow.counterfactuals.copies import RowHashes
 from counterflow.counterfactuals.density import ClassDensity
-from counterflow.counterfactuals.families import FlowPlan, plan_search_flows, plan_witness_flows, schooling
+from counterflow.counterfactuals.families import Plan, plan_from_dict, plan_search_flows, plan_witness_flows, schooling
+from counterflow.counterfactuals.recipe_plans import Recipe, plans_of
 from counterflow.counterfactuals.splits import assign_roles
 from counterflow.counterfactuals.witness import WitnessReport, examine_witness
 from counterflow.flows import Flow
@@ -49,7 +50,7 @@ class Background:
     schema: Schema
     search: ClassDensity
     witness: ClassDensity
-    plans: dict[str, tuple[FlowPlan, ...]]
+    plans: dict[str, tuple[Plan, ...]]
     pool: tuple[Float[Tensor, "_ columns"], ...]
     copies: RowHashes
     report: WitnessReport
@@ -81,7 +82,7 @@ class Background:
     def from_parts(cls, config: Mapping[str, Any], folder: SavedFolder) -> "Background":
         """Build it again from what :meth:`to_parts` gave."""
         schema = Schema.from_dict(config["schema"])
-        plans = {side: tuple(FlowPlan.from_dict(plan) for plan in each) for side, each in config["plans"].items()}
+        plans = {side: tuple(plan_from_dict(plan) for plan in each) for side, each in config["plans"].items()}
         classes = config["classes"]
         return cls(
             schema=schema,
@@ -104,6 +105,7 @@ def learn_background(
     classes: int,
     seed: int,
     bins: ValueBins | None = None,
+    density: Recipe | Sequence[Recipe] | None = None,
     tell: Telling | None = None,
     progress: bool = False,
     checkpoint: Path | None = None,
@@ -118,6 +120,7 @@ def learn_background(
         classes: How many classes there are.
         seed: Where all randomness comes from.
         bins: Of a regressor, the bins that the labels are of.
+        density: Recipes of the search's flows; ``None`` for the usual ones.
         tell: Told what is being done.
         progress: Show progress bars.
         checkpoint: A folder that follows the training, with a sub-folder for each flow; the caller removes it.
@@ -133,8 +136,9 @@ def learn_background(
     tell = tell or _silent
     roles = assign_roles(labels, seed=derive_seed(seed, "roles"))
     rows, classed = torch.from_numpy(numbers), torch.from_numpy(labels)
-    plans = {
-        "search": plan_search_flows(len(roles.search), derive_seed(seed, "search") % 2**31),
+    first = derive_seed(seed, "search") % 2**31
+    plans: dict[str, tuple[Plan, ...]] = {
+        "search": plan_search_flows(len(roles.search), first) if density is None else plans_of(density, first),
         "witness": plan_witness_flows(len(roles.witness), derive_seed(seed, "witness") % 2**31),
     }
     course = _Course(classes, progress, checkpoint, resume)
@@ -179,7 +183,7 @@ class _Course:
     checkpoint: Path | None
     resume: bool
 
-    def train(self, plan: FlowPlan, encoding: FlowEncoding, numbers: Tensor, labels: Tensor, *, name: str) -> Flow:
+    def train(self, plan: Plan, encoding: FlowEncoding, numbers: Tensor, labels: Tensor, *, name: str) -> Flow:
         """Fit one class-conditional flow with fresh dequantization noise every batch."""
         flow = plan.build(encoding.dimension, self.classes)
         fit(
@@ -207,7 +211,7 @@ def _draw(density: ClassDensity, flow: Flow, label: int, seed: int) -> Tensor:
     return numbers[torch.from_numpy(plausibility >= 0.5)]
 
 
-def _restore(schema: Schema, plans: tuple[FlowPlan, ...], folder: SavedFolder, name: str, classes: int) -> ClassDensity:
+def _restore(schema: Schema, plans: tuple[Plan, ...], folder: SavedFolder, name: str, classes: int) -> ClassDensity:
     encoding = FlowEncoding(schema, folder.part(f"{name}.encoding"))
     flows = nn.ModuleList(plan.build(encoding.dimension, classes).double() for plan in plans)
     flows.load_state_dict(folder.part(f"{name}.flows"))

@@ -13,6 +13,7 @@ from counterflow.core.errors import DataError
 __all__ = ["ValueBins"]
 
 _ROWS_A_BIN = 200
+_FEWEST = 100
 _MOST_BINS = 5
 
 
@@ -47,8 +48,7 @@ class ValueBins:
         edges = np.unique(np.quantile(values, np.linspace(0, 1, count + 1)[1:-1]))
         if not values.std() > 0:
             raise DataError("the regressor gives all rows the same value: there is nothing to explain.")
-        inner = edges[(edges > values.min()) & (edges <= values.max())]
-        return cls(tuple(inner.tolist()), float(values.std()))
+        return cls(_with_rows_between(edges, np.sort(values)), float(values.std()))
 
     def __len__(self) -> int:
         return len(self.edges) + 1
@@ -78,3 +78,14 @@ class ValueBins:
     def from_dict(cls, data: dict[str, Any] | None) -> "ValueBins | None":
         """Read what :meth:`to_dict` gave; ``None`` stays ``None``."""
         return None if data is None else cls(tuple(data["edges"]), data["unit"])
+
+
+def _with_rows_between(edges: Float[np.ndarray, " edges"], ordered: Float[np.ndarray, " rows"]) -> tuple[float, ...]:
+    """The edges that leave rows enough in each bin: where many values are equal, quantiles may leave hardly any."""
+    kept: list[float] = []
+    below = 0
+    for edge, place in zip(edges.tolist(), np.searchsorted(ordered, edges).tolist(), strict=True):
+        if min(place - below, len(ordered) - place) >= _FEWEST:
+            kept.append(edge)
+            below = place
+    return tuple(kept)

@@ -83,7 +83,7 @@ def explain(
     Raises:
         ModelError: If a range of probability is asked of a model that has no probabilities.
     """
-    if question.probability is not None and not model.probabilistic:
+    if question.probability is not None and (model.regression or not model.probabilistic):
         raise ModelError(f"{model.name} has no probabilities, so no range of them can be asked: leave probability out.")
     began = time.monotonic()
     batch = Batch(question, frame, background=background, model=model, norm=method.norm, skill=skill)

@@ -16,10 +16,11 @@ from counterflow.bijections import (
     Whitening,
 )
 from counterflow.core.random import make_generator
+from counterflow.counterfactuals.recipe_plans import RecipePlan
 from counterflow.distributions import StandardNormal
 from counterflow.flows import Flow
 
-__all__ = ["FlowPlan", "Schooling", "plan_search_flows", "plan_witness_flows", "schooling"]
+__all__ = ["FlowPlan", "Plan", "Schooling", "plan_from_dict", "plan_search_flows", "plan_witness_flows", "schooling"]
 
 Family = Literal["maf", "spline_coupling", "spline_autoregressive"]
 
@@ -55,11 +56,6 @@ class FlowPlan:
         """Plain data for a saved folder."""
         return asdict(self)
 
-    @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> "FlowPlan":
-        """Read what :meth:`to_dict` gave."""
-        return cls(data["family"], data["layers"], tuple(data["hidden"]), data["seed"])
-
     def _layer(self, features: int, classes: int, layer: int, generator: torch.Generator) -> AbstractBijection:
         transformer = Spline(bins=8) if self.family.startswith("spline") else ScaleShift()
         if self.family == "spline_coupling":
@@ -72,6 +68,17 @@ class FlowPlan:
                 generator=generator,
             )
         return Autoregressive(features, transformer, hidden=self.hidden, context_features=classes, generator=generator)
+
+
+Plan = FlowPlan | RecipePlan
+"""How a flow is built: as the library's own, or by a recipe of the user's choice."""
+
+
+def plan_from_dict(data: dict[str, Any]) -> Plan:
+    """Read what ``to_dict`` of either kind gave."""
+    if "settings" in data:
+        return RecipePlan(data["family"], data["settings"], data["seed"])
+    return FlowPlan(data["family"], data["layers"], tuple(data["hidden"]), data["seed"])
 
 
 @dataclass(frozen=True)
@@ -103,11 +110,11 @@ def plan_witness_flows(rows: int, seed: int) -> tuple[FlowPlan, ...]:
     return tuple(FlowPlan("spline_autoregressive", 1, (64,), seed + member) for member in range(3))
 
 
-def schooling(plan: FlowPlan, rows: int, *, dimension: int) -> Schooling:
+def schooling(plan: FlowPlan | RecipePlan, rows: int, *, dimension: int) -> Schooling:
     """How to train a plan on so many rows of so many dimensions: where rows are few for them, weights are held down."""
     if rows < _SMALL:
         rate, decay = (5e-3, 0.1) if rows >= _MANY_A_DIMENSION * dimension else (1e-3, 1.0)
         return Schooling(0.15, 300, 25, 32 if rows < _FEW else 64, rate, "constant", decay)
-    epochs = {"maf": 45, "spline_coupling": 36, "spline_autoregressive": 18}[plan.family]
+    epochs = {"maf": 45, "spline_autoregressive": 18}.get(plan.family, 36)
     batch = 256 * max(1, round(rows / 20_000))
-    return Schooling(0.1, epochs, 10, batch, 3e-3 if plan.family == "spline_coupling" else 5e-3, "cosine", 0.0)
+    return Schooling(0.1, epochs, 10, batch, 5e-3 if epochs != 36 else 3e-3, "cosine", 0.0)

@@ -71,24 +71,24 @@ class Goal:
         """The wishes of some rows."""
         return Goal(self.target[rows], self.low[rows], self.high[rows])
 
-    def met(self, logits: Float[Tensor, "rows classes"]) -> Bool[Tensor, " rows"]:
+    def met(self, output: Float[Tensor, "rows classes"]) -> Bool[Tensor, " rows"]:
         """Whether the model's output is as wished."""
-        probability = logits.softmax(-1).gather(1, self.target[:, None])[:, 0]
+        probability = output.softmax(-1).gather(1, self.target[:, None])[:, 0]
         inside = (probability >= self.low) & (probability <= self.high)
-        return torch.where(self.by_range, inside, logits.argmax(-1) == self.target)
+        return torch.where(self.by_range, inside, output.argmax(-1) == self.target)
 
     def gap(
-        self, logits: Float[Tensor, "rows classes"], *, margin: float, scale: str = "log-odds"
+        self, output: Float[Tensor, "rows classes"], *, margin: float, scale: str = "log-odds"
     ) -> Float[Tensor, " rows"]:
         """How far the output is from the wish plus a margin of probability, in log-odds or in probability."""
         if scale == "probability":
-            probabilities = logits.softmax(-1)
+            probabilities = output.softmax(-1)
             leading = probability_gap(probabilities, self.target, margin=2 * margin)
             value = probabilities.gather(1, self.target[:, None])[:, 0]
             low, high = self.low + margin, self.high - margin
         else:
-            leading = score_gap(logits, self.target, margin=_log_odds(0.5 + margin))
-            value = _target_log_odds(logits, self.target)
+            leading = score_gap(output, self.target, margin=_log_odds(0.5 + margin))
+            value = _target_log_odds(output, self.target)
             low, high = _log_odds_of(self.low + margin), _log_odds_of(self.high - margin)
         middle = (low + high) / 2
         crossed = low > high
@@ -167,7 +167,7 @@ def _log_odds_of(probability: Tensor) -> Tensor:
     )
 
 
-def _target_log_odds(logits: Tensor, target: Tensor) -> Tensor:
+def _target_log_odds(output: Tensor, target: Tensor) -> Tensor:
     index = target[:, None]
-    others = logits.scatter(1, index, -torch.inf).logsumexp(1)
-    return logits.gather(1, index)[:, 0] - others
+    others = output.scatter(1, index, -torch.inf).logsumexp(1)
+    return output.gather(1, index)[:, 0] - others

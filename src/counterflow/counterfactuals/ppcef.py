@@ -8,7 +8,8 @@ Flows", ECAI 2024, arXiv 2405.17640. The objective is the paper's, term by term 
 What differs by default: the search aims a cushion above the plausibility that was asked, so that the answer is
 plausible to flows that it never saw; the validity hinge is taken in log-odds, whose slope does not vanish where the
 model is sure; its weights adapt, row by row; steps shrink; answers are drawn back and needless changes undone.
-``preset="paper"`` takes these back. With both, the threshold is conformal, several flows have to agree, and every step sees fresh dequantization noise.
+``preset="paper"`` takes these back. With both, the threshold is conformal, several flows have to agree, and every
+step sees fresh dequantization noise.
 """
 
 from dataclasses import dataclass, replace
@@ -28,6 +29,7 @@ from counterflow.counterfactuals.finish import (
     undo_needless,
 )
 from counterflow.counterfactuals.problem import PlausibleProblem
+from counterflow.counterfactuals.recombine import recombine
 from counterflow.counterfactuals.repair import repair
 from counterflow.counterfactuals.search import SearchSettings, search
 from counterflow.counterfactuals.starts import leverage, propose_starts
@@ -145,7 +147,10 @@ class PPCEF:
         again = torch.cat((incumbent.numbers[doubtful], task.factuals[doubtful]))
         modest = task.min_plausibility + _MODEST * (aim - task.min_plausibility)
         self._search_from(incumbent, again, doubtful, aim=modest, settings=self._patiently())
-        repair(incumbent, doubtful[incumbent.quality.tier[doubtful] >= NOT_PLAUSIBLE])
+        if task.oracle is None:
+            repair(incumbent, doubtful[incumbent.quality.tier[doubtful] >= NOT_PLAUSIBLE])
+        else:  # what the model refuses is repaired, and counted, after the search
+            recombine(incumbent, rows[incumbent.quality.tier[rows] < NOT_PLAUSIBLE])
         if self.sparse:
             pull_back(incumbent)
             undo_needless(incumbent)

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from counterflow.counterfactuals.task import Task
 
-__all__ = ["leverage", "propose_starts"]
+__all__ = ["hybrids_of", "leverage", "propose_starts"]
 
 _CANDIDATES = 16
 _ROWS_AT_ONCE = 512
@@ -43,6 +43,25 @@ def propose_starts(
     return torch.cat(found, 1), torch.cat(kept)
 
 
+def hybrids_of(task: Task, rows: Int[Tensor, " some"], *, count: int) -> Float[Tensor, "some guides columns"]:
+    """Each row dressed as the guides of its class that are nearest to it, and as as many others spread over the pool.
+
+    Args:
+        task: The rows to explain.
+        rows: The positions of some of one class.
+        count: How many guides of each sort, fewer where there are not so many.
+
+    Returns:
+        Legal rows.
+    """
+    guides = _accepted(task, int(task.goal.target[rows[0]]))
+    near = _nearest_guides(task, rows, guides, count)
+    spread = torch.arange(0, len(guides), max(1, len(guides) // count))[:count]
+    chosen = torch.cat((near, spread.expand(len(rows), -1)), 1)
+    batch = task.of_rows(rows.repeat_interleave(chosen.shape[1]))
+    return _dress(batch, guides[chosen.reshape(-1)]).reshape(*chosen.shape, -1)
+
+
 def leverage(task: Task) -> Float[Tensor, "rows columns"]:
     """How much each column alone could do for the prediction: its slope times its way, four units at most."""
     numbers = task.factuals.clone().requires_grad_()
@@ -54,7 +73,7 @@ def leverage(task: Task) -> Float[Tensor, "rows columns"]:
 
 
 def _accepted(task: Task, label: int) -> Tensor:
-    """The guides of a class that the model itself decides for; all of them where it has no classes, or too few of it."""
+    """The guides of a class that the model decides for; all of them where it has no classes, or too few of it."""
     guides = task.pool[label]
     if not len(guides):
         return guides

@@ -1,28 +1,28 @@
 """The scikit-learn face of counterfactual explanations."""
 
 import time
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from counterflow.core.errors import PersistenceError
 from counterflow.counterfactuals import Background, CounterfactualAnswer, Method, Question, explain, learn_background
 from counterflow.counterfactuals.background import Telling
+from counterflow.counterfactuals.recipe_plans import Recipe
+from counterflow.estimators.explainer_folder import explainer_parts, model_of, restore_fit
 from counterflow.estimators.labels import (
-    check_same_classes,
     density_classes,
     intervals,
     one_for_each,
     plain_labels,
     without_missing,
 )
-from counterflow.estimators.learning import learn_skill, restore_skill
+from counterflow.estimators.learning import check_learned, learn_skill
 from counterflow.estimators.methods import check_method, config_of, method_from_dict, method_to_dict
-from counterflow.models import TableClassifier, adapt, distill, restore_stand_in, stand_in_parts
+from counterflow.models import adapt, distill
 from counterflow.persistence import fingerprint, load_folder, save_folder
 from counterflow.tables import Constraints, Schema, Table, TableCodec
 
@@ -42,6 +42,8 @@ class CounterfactualExplainer(BaseEstimator):
         schema: The columns and what may be done to them; ``None`` infers it from the table.
         method: The name of a method (``counterflow.estimators.methods.METHODS`` has them), a config such as
             ``PPCEF(cushion=0.3)``, or any object of your own with ``norm`` and ``find(task)``.
+        density: The flows of p(x|y) that the search uses: a recipe such as ``flows.maf`` or
+            ``partial(flows.realnvp, layers=6)``, or several, whose lowest density counts; ``None`` for the usual two.
         random_state: The seed of everything.
 
     Attributes:
@@ -66,9 +68,11 @@ class CounterfactualExplainer(BaseEstimator):
         *,
         schema: Schema | None = None,
         method: str | Method = "ppcef",
+        density: Recipe | Sequence[Recipe] | None = None,
         random_state: int = 0,
     ) -> None:
         self.model = model
+        self.density = density
         self.schema = schema
         self.method = method
         self.random_state = random_state
@@ -76,7 +80,11 @@ class CounterfactualExplainer(BaseEstimator):
     def __sklearn_clone__(self) -> "CounterfactualExplainer":
         """An unfitted copy for the same model: the model is borrowed, so it is not cloned and stays fitted."""
         return CounterfactualExplainer(
-            self.model, schema=self.schema, method=self.method, random_state=self.random_state
+            self.model,
+            schema=self.schema,
+            method=self.method,
+            density=self.density,
+            random_state=self.random_state,
         )
 
     def fit(
@@ -127,7 +135,9 @@ class CounterfactualExplainer(BaseEstimator):
             "resume": resume,
         }
         classes = len(model.classes or ()) if bins is None else len(bins)
-        self.background_ = learn_background(schema, numbers, labels, classes=classes, bins=bins, **how)
+        self.background_ = learn_background(
+            schema, numbers, labels, classes=classes, bins=bins, density=self.density, **how
+        )
         self.skill_ = learn_skill(config_of(self.method), model, X, codec=codec, background=self.background_, how=how)
         self.schema_, self.model_ = schema, model
         self.data_fingerprint_ = fingerprint([numbers, labels])
@@ -169,12 +179,13 @@ class CounterfactualExplainer(BaseEstimator):
             The answer, with a status for every row.
 
         Raises:
-            ArgumentError: The class does not exist, or a setting is outside its range.
+            ArgumentError: The class does not exist, a setting is outside its range, or the method did not learn.
             ConstraintError: Constraints contradict each other or the schema.
             DataError: The rows do not fit the schema.
         """
         check_is_fitted(self, "background_")
         method = config_of(self.method)
+        check_learned(method, self.skill_)
         count_of_rows = len(Table(rows))
         wishes = intervals(desired, count_of_rows) if self.model_.regression else one_for_each(desired, count_of_rows)
         question = Question(
@@ -207,28 +218,8 @@ class CounterfactualExplainer(BaseEstimator):
             PersistenceError: The system refused the write; what was there before is unchanged.
         """
         check_is_fitted(self, "background_")
-        config, tensors = self.background_.to_parts()
-        own = self.model.to_parts() if isinstance(self.model, TableClassifier) else None
-        if own is not None:
-            tensors |= {f"model.{name}": tensor for name, tensor in own[1].items()}
-        stand_in = stand_in_parts(self.model_) if self.model_.stand_in else None
-        if stand_in is not None:
-            tensors |= {f"stand_in.{name}": tensor for name, tensor in stand_in[1].items()}
-        skill = None if self.skill_ is None else self.skill_.to_parts()
-        if skill is not None:
-            tensors |= {f"skill.{name}": tensor for name, tensor in skill[1].items()}
-        settings = {
-            "background": config,
-            "method": method_to_dict(config_of(self.method)),
-            "random_state": self.random_state,
-            "stand_in": stand_in and stand_in[0],
-            "skill": skill and skill[0],
-            "classes": list(self.model_.classes or ()),
-            "labels_from": self.labels_from_,
-            "data": self.data_fingerprint_,
-            "model": {"name": self.model_.name, "fingerprint": self.model_.fingerprint, "own": own and own[0]},
-        }
-        return save_folder(folder, _KIND, config=settings, tensors=tensors)
+        config, tensors = explainer_parts(self)
+        return save_folder(folder, _KIND, config=config, tensors=tensors)
 
     @classmethod
     def load(cls, folder: str | Path, model: Any = None) -> "CounterfactualExplainer":
@@ -243,35 +234,15 @@ class CounterfactualExplainer(BaseEstimator):
             ModelError: The model has other classes than the one that was explained.
         """
         saved = load_folder(folder, _KIND)
-        config = saved.config
-        own = config["model"]["own"]
-        if model is None and own is not None:
-            model = TableClassifier.from_parts(own, saved.part("model"))
-        if model is None:
-            raise PersistenceError(
-                f"'{folder}' explains {config['model']['name']}, which is the user's and not saved with it: "
-                "pass it as model=."
-            )
-        background = Background.from_parts(config["background"], saved)
+        model = model_of(saved, folder) if model is None else model
+        background = Background.from_parts(saved.config["background"], saved)
         self = cls(
             model,
             schema=background.schema,
-            method=method_from_dict(config["method"]),
-            random_state=config["random_state"],
+            method=method_from_dict(saved.config["method"]),
+            random_state=saved.config["random_state"],
         )
-        codec = TableCodec(background.schema)
-        like = codec.to_frame(np.concatenate([rows.numpy() for rows in background.pool]))
-        self.background_, self.schema_ = background, background.schema
-        self.model_ = adapt(model, background.schema, like=like, codec=codec)
-        if config["stand_in"] is not None:
-            self.model_ = restore_stand_in(
-                self.model_, config["stand_in"], schema=background.schema, tensors=saved.part("stand_in")
-            )
-        self.skill_ = restore_skill(config_of(self.method), config["skill"], saved, background=background)
-        check_same_classes(self.model_, config["classes"], folder=folder)
-        self.labels_from_, self.data_fingerprint_ = config["labels_from"], config["data"]
-        self.n_features_in_ = len(background.schema)
-        return self
+        return restore_fit(self, saved, background=background, folder=folder)
 
     def _provenance(self, method: Method, seed: int) -> dict[str, Any]:
         """What an answer carries so that it can be made again."""
