@@ -10,12 +10,13 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from counterflow.counterfactuals.finish import NOT_PLAUSIBLE, NOT_VALID, Incumbent, round_to_grid
+from counterflow.counterfactuals.recombine import recombine
 from counterflow.counterfactuals.starts import propose_starts
 from counterflow.counterfactuals.task import Task
 
 __all__ = ["mend", "repair"]
 
-_CUSHION = 0.15
+_CUSHION = 0.3
 _FURTHER = (1.1, 1.25, 1.5, 2.0)
 _REACHES = (16, 64, 256, 2048)
 _WAYS_BACK = (0.0, 0.5, 0.75)
@@ -42,6 +43,7 @@ def mend(
     incumbent.offer(numbers)
     wanting = incumbent.quality.tier >= NOT_PLAUSIBLE
     done = repair(incumbent, torch.nonzero(wanting & task.rules.can_change)[:, 0])
+    recombine(incumbent, done)
     return torch.where(wanting[:, None], incumbent.numbers, numbers), untouched.index_fill(0, done, True)
 
 
