@@ -72,8 +72,14 @@ class TestTables:
     def test_a_rare_class(self, run, tmp_path):
         refused(self.fit(run, tmp_path, changed(3, loan="maybe")), "class 'maybe' has 1 rows", "at least 20")
 
-    def test_a_number_to_predict(self, run, table):
-        refused(run("fit", table, "--target", "income", "--out", "f"), "'income'", "explains classes only")
+    def test_neither_classes_nor_a_number(self, run, tmp_path):
+        rows = [{**row, "loan": f"loan {place}"} for place, row in enumerate(loans())]
+        refused(self.fit(run, tmp_path, rows), "'loan' has 240 different values that are no numbers", "'loan 0'")
+
+    def test_a_method_that_there_is_not(self, run, table):
+        refused(
+            run("fit", table, "--target", "loan", "--method", "dicofleks", "--out", "f"), "Did you mean 'dicoflex'?"
+        )
 
     def test_an_identifier(self, run, tmp_path):
         rows = [{**row, "name": f"person {place}"} for place, row in enumerate(loans())]
@@ -180,6 +186,7 @@ class TestQuestions:
             (["--norm", "inf"], ["--norm", "finite"]),
             (["--deadline", "soon"], ["--deadline must be a time such as 30s"]),
             (["--method", "pcef"], ["'pcef'", "Did you mean 'ppcef'?"]),
+            (["--method", "dicoflex"], ["learns when an explainer is fitted", "fit again with --method 'dicoflex'"]),
             (["--report", "r.pdf"], ["'r.pdf' must end in .html"]),
             (["--answer", "gone/a.json"], ["no folder 'gone'"]),
         ],

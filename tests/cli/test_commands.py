@@ -41,12 +41,12 @@ class TestFit:
         ]  # fmt: skip
 
     def test_held_out_accuracy_is_that_of_the_saved_model(self, run, quick, table):
-        from counterflow.cli.fit import _split
+        from counterflow.cli.own_models import split_rows
         from counterflow.estimators import CounterfactualExplainer
 
         ended = run("fit", table, "--target", "loan", "--out", "folder")
         frame, labels = read_table(table), [row["loan"] for row in loans()]
-        train, test = _split(labels, 0)
+        train, test = split_rows(labels, 0)
         assert set(train) | set(test) == set(range(240))
         assert not set(train) & set(test)
         model = CounterfactualExplainer.load("folder").model_

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from counterflow import Constraints, CounterfactualExplainer, DiCoFlex
+from counterflow.core.errors import ArgumentError
 from counterflow.core.outcomes import RowStatus
 from counterflow.counterfactuals import DiCoFlexSkill
 from counterflow.estimators.methods import config_of, method_from_dict, method_to_dict
@@ -98,6 +99,17 @@ def test_saving_keeps_the_flow(tmp_path):
 def test_the_method_goes_by_name():
     assert config_of("dicoflex") == DiCoFlex()
     assert method_from_dict(method_to_dict(SMALL)) == SMALL
+
+
+def test_a_method_that_learns_needs_a_fit_of_its_own():
+    learned = explainer()
+    untaught = CounterfactualExplainer(loan_model(), schema=loan_schema(), method="nearest")
+    untaught.model_, untaught.schema_, untaught.background_ = learned.model_, learned.schema_, learned.background_
+    untaught.labels_from_, untaught.data_fingerprint_, untaught.skill_ = "labels", "", None
+    assert untaught.explain(refused_rows(2), APPROVED).kept.all()
+    untaught.set_params(method="dicoflex")
+    with pytest.raises(ArgumentError, match=r"DiCoFlex learns .* fit again with method='dicoflex'"):
+        untaught.explain(refused_rows(2), APPROVED)
 
 
 def test_a_deadline_that_has_passed_leaves_the_rows():

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from counterflow.cli.parsing import as_class
+from counterflow.cli.parsing import as_wish
 from counterflow.cli.rows import read_rows, with_columns
 from counterflow.core.errors import DataError
 
 if TYPE_CHECKING:
     import counterflow.counterfactuals
+    import counterflow.models
     import counterflow.tables
 
 __all__ = ["COLUMNS", "Claims", "answer_table", "check_no_collision", "read_claims"]
@@ -22,8 +23,9 @@ COLUMNS = {
     "cf_factual": "position of the row that was asked about, from 0",
     "cf_rank": "which of its answers this is, from 0",
     "cf_status": "how the search ended",
-    "cf_desired": "the class asked for",
-    "cf_valid": "the model decides as desired",
+    "cf_desired": "the class asked for, or of a regressor the interval low:high",
+    "cf_predicted": "what the model decides, or the value that it predicts",
+    "cf_valid": "that is as desired",
     "cf_plausible": "as plausible as asked",
     "cf_plausibility": "conformal p-value among real rows of the desired class",
     "cf_witness": "plausible to a flow that the search never saw",
@@ -31,6 +33,7 @@ COLUMNS = {
     "cf_distance": "length of the change in standard units",
     "cf_probability": "the model's probability of the desired class",
     "cf_kept": "every rule is kept",
+    "cf_repaired": "found in place of a row that a stand-in accepted and the model refused",
     "cf_changed_from": "JSON: the former value of every changed column",
     "cf_question": "JSON: what was asked",
 }
@@ -49,7 +52,8 @@ class Claims:
         numbers: The answers in the codec's form.
         factuals: The rows they started from.
         factual: The position of each answer's factual.
-        desired: The class asked for each.
+        desired: The class asked for each, or the interval of a regressor's value.
+        repaired: Whether each was found in place of one that only a stand-in accepted.
         settings: What was asked: constraints, min_plausibility, probability.
         flags: What the file says of each answer, such as whether it is valid.
     """
@@ -59,6 +63,7 @@ class Claims:
     factuals: np.ndarray
     factual: np.ndarray
     desired: list[Any]
+    repaired: np.ndarray
     settings: Mapping[str, Any]
     flags: Mapping[str, np.ndarray]
 
@@ -82,7 +87,8 @@ def answer_table(answer: "counterflow.counterfactuals.CounterfactualAnswer") -> 
         "cf_factual": answer.index.factual.tolist(),
         "cf_rank": answer.index.rank.tolist(),
         "cf_status": [status.value for status in answer.status],
-        "cf_desired": list(answer.desired),
+        "cf_desired": [_wish_text(wish) for wish in answer.desired],
+        "cf_predicted": list(answer.predicted),
         "cf_changed_from": _former_values(answer),
         "cf_question": [question] * len(answer),
     }
@@ -99,15 +105,26 @@ def _former_values(answer: "counterflow.counterfactuals.CounterfactualAnswer") -
     return [json.dumps({name: old for name, old, *_ in row}, ensure_ascii=False) for row in changes]
 
 
-def read_claims(path: Path, schema: "counterflow.tables.Schema", classes: tuple[Any, ...]) -> Claims:
+def _wish_text(wish: Any) -> Any:
+    """An interval as ``low:high`` with points, as "10:20" would be read back as a time of day; a class as it is."""
+    return ":".join("" if end is None else repr(float(end)) for end in wish) if isinstance(wish, tuple) else wish
+
+
+def read_claims(path: Path, schema: "counterflow.tables.Schema", model: "counterflow.models.AdaptedModel") -> Claims:
     """Read a table or a JSON file that ``explain`` wrote.
 
+    Args:
+        path: The file.
+        schema: The columns.
+        model: The model that the answers speak of.
+
     Raises:
+        ArgumentError: The answers ask for what this kind of model does not give.
         DataError: The table is none that ``explain`` wrote, or does not fit the schema.
         PersistenceError: The JSON file is damaged.
     """
     if path.name.lower().endswith(".json"):
-        return _claims_of_json(path, schema)
+        return _claims_of_json(path, schema, model)
     from counterflow.tables import Table, TableCodec
 
     frame = read_rows(path, schema)
@@ -120,13 +137,16 @@ def read_claims(path: Path, schema: "counterflow.tables.Schema", classes: tuple[
         numbers=numbers,
         factuals=_factuals(path, schema, numbers, table.labels("cf_changed_from")),
         factual=np.array(table.labels("cf_factual"), dtype=np.int64),
-        desired=[as_class(str(label), classes) for label in table.labels("cf_desired")],
+        desired=[as_wish(str(wish), model, option=f"'{path}', cf_desired") for wish in table.labels("cf_desired")],
+        repaired=np.array(table.labels("cf_repaired"), dtype=np.bool_),
         settings=_settings(path, table.labels("cf_question")),
         flags={name: np.array(table.labels(f"cf_{name}"), dtype=np.bool_) for name in _FLAGS},
     )
 
 
-def _claims_of_json(path: Path, schema: "counterflow.tables.Schema") -> Claims:
+def _claims_of_json(
+    path: Path, schema: "counterflow.tables.Schema", model: "counterflow.models.AdaptedModel"
+) -> Claims:
     from counterflow.counterfactuals import CounterfactualAnswer
 
     answer = CounterfactualAnswer.from_json(path)
@@ -137,7 +157,8 @@ def _claims_of_json(path: Path, schema: "counterflow.tables.Schema") -> Claims:
         numbers=answer.numbers,
         factuals=answer.factual_numbers,
         factual=answer.index.factual,
-        desired=answer.desired,
+        desired=[as_wish(str(_wish_text(wish)), model, option=f"'{path}', desired") for wish in answer.desired],
+        repaired=answer.repaired,
         settings={key: answer.settings[key] for key in _ASKED},
         flags={name: getattr(answer, name) for name in _FLAGS},
     )

@@ -38,14 +38,26 @@ def _block(answer: "counterflow.counterfactuals.CounterfactualAnswer", position:
 
 def _title(answer: "counterflow.counterfactuals.CounterfactualAnswer", position: int) -> str:
     row, rank = answer.index.factual[position], answer.index.rank[position]
-    before, after = answer.factual_probability[position], answer.probability[position]
     rank_text = f", answer {rank + 1}" if answer.index.rank.any() else ""
     facts = [answer.status[position].value.replace("_", " ")]
-    if not np.isnan(after):
-        facts.append(f"probability of {answer.desired[position]!r} {before:.2f} -> {after:.2f}")
+    facts += _verdict(answer, position)
     facts.append(f"plausibility {answer.plausibility[position]:.2f}")
     facts.append(f"witness {'agrees' if answer.witness[position] else 'does not agree'}")
     return f"Row {row}{rank_text}: {', '.join(facts)}"
+
+
+def _verdict(answer: "counterflow.counterfactuals.CounterfactualAnswer", position: int) -> list[str]:
+    """What the model says of the row: its probability of the desired class, or the value it predicts."""
+    from counterflow.counterfactuals.wording import interval_text
+
+    desired, before, after = (
+        answer.desired[position],
+        answer.factual_probability[position],
+        answer.probability[position],
+    )
+    if isinstance(desired, tuple):
+        return [f"predicted value {answer.predicted[position]:.4g} (asked for: {interval_text(desired)})"]
+    return [] if np.isnan(after) else [f"probability of {desired!r} {before:.2f} -> {after:.2f}"]
 
 
 def _shown(value: Any) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from counterflow.cli.changes import changes_text
-from counterflow.cli.parsing import as_class, as_constraints, as_norm, as_range, as_seconds, check_file
+from counterflow.cli.parsing import METHOD_NAMES, as_constraints, as_norm, as_range, as_seconds, as_wish, check_file
 from counterflow.cli.screen import metrics_text, show, table_text, tell, working
 
 if TYPE_CHECKING:
@@ -22,9 +22,13 @@ def explain(
     folder: Annotated[Path, typer.Argument(help="What 'counterflow fit' saved.")],
     rows: Annotated[Path, typer.Argument(help="The rows to explain: CSV (also .gz) or Parquet.")],
     *,
-    desired: Annotated[str, typer.Option(help="The class that the model shall decide.")],
+    desired: Annotated[
+        str, typer.Option(help="The class that the model shall decide, or of a regressor the interval low:high.")
+    ],
     out: Annotated[Path, typer.Option(help="The answers: .parquet, .csv, or .json (everything, for replay).")],
-    method: Annotated[str | None, typer.Option(help="How to search: ppcef or wachter.")] = None,
+    method: Annotated[
+        str | None, typer.Option(help=f"How to search: {', '.join(METHOD_NAMES)}; else as fitted.")
+    ] = None,
     count: Annotated[int, typer.Option(help="Answers for each row.")] = 1,
     lock: Annotated[Names, typer.Option(help="Columns that stay as they are: age,sex.")] = None,
     increase_only: Annotated[Names, typer.Option(help="Columns that may only go up.")] = None,
@@ -43,7 +47,7 @@ def explain(
     report: Annotated[Path | None, typer.Option(help="A page to read, .html.")] = None,
     answer: Annotated[Path | None, typer.Option(help="Everything as .json too, for replay.")] = None,
 ) -> None:
-    """Find, for each row, the nearest plausible row for which the model decides as desired."""
+    """Find, for each row, the nearest plausible row for which the model decides, or predicts, as desired."""
     _check_outputs(out, report, answer)
     explainer, frame = _load(folder, rows, model)
     if method is not None:
@@ -51,7 +55,7 @@ def explain(
     found = _ask(
         explainer,
         frame,
-        as_class(desired, explainer.model_.classes),
+        as_wish(desired, explainer.model_),
         probability=_probability(probability),
         count=count,
         constraints=as_constraints(

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 from counterflow.core.errors import ArgumentError, PersistenceError
 
 if TYPE_CHECKING:
+    import counterflow.models
     import counterflow.tables
 
 __all__ = [
+    "METHOD_NAMES",
     "as_class",
     "as_codes",
     "as_constraints",
@@ -19,9 +21,13 @@ __all__ = [
     "as_norm",
     "as_range",
     "as_seconds",
+    "as_wish",
     "check_file",
     "check_folder",
 ]
+
+METHOD_NAMES = ("ppcef", "dicoflex", "wachter", "nearest", "growing_spheres")
+"""The names of the methods, for --help, which must not wait for the library to be imported."""
 
 _SECONDS = {"ms": 0.001, "": 1.0, "s": 1.0, "min": 60.0, "m": 60.0, "h": 3600.0}
 
@@ -121,6 +127,40 @@ def as_class(word: str, classes: Sequence[Any]) -> Any:
         if isinstance(label, int | float) and not isinstance(label, bool) and _is_number(word) and label == float(word):
             return label
     raise ArgumentError(f"there is no class {word!r}: choose among {listed(classes)}.{did_you_mean(word, classes)}")
+
+
+def as_wish(word: str, model: "counterflow.models.AdaptedModel", *, option: str = "--desired") -> Any:
+    """What is wished of a model: a class, or of a regressor the interval ``low:high`` of its value.
+
+    Args:
+        word: What was said.
+        model: Of whom it is wished.
+        option: Where it was said.
+
+    Raises:
+        ArgumentError: There is no such class; a class was asked of a regressor, an interval of a classifier, or it is
+            empty.
+    """
+    if not model.regression:
+        if ":" in word and word not in map(str, model.classes or ()):
+            from counterflow.tables.hints import listed
+
+            raise ArgumentError(
+                f"{option} {word}: {model.name} decides classes and predicts no value. Name one of "
+                f"{listed(model.classes or ())}."
+            )
+        return as_class(word, model.classes or ())
+    if ":" not in word:
+        raise ArgumentError(
+            f"{option} {word}: {model.name} predicts a value and decides no class. Say low:high, where one may be left "
+            "out, such as 200: for at least 200."
+        )
+    low, high = as_range(word, option)
+    if low is None and high is None:
+        raise ArgumentError(f"{option} {word}: every value lies there. Say one end at least, such as 200:.")
+    if low is not None and high is not None and low >= high:
+        raise ArgumentError(f"{option} {word}: no value lies there. The first end must be the lower one.")
+    return low, high
 
 
 def as_constraints(

@@ -26,6 +26,7 @@ _AS_OPTIONS = {
     "named in allowed": "named in --allow",
     "ranges=": "--range",
     "allowed=": "--allow",
+    "method='": "--method '",
     "min_plausibility": "--min-plausibility",
     "max_changes": "--max-changes",
 }

@@ -13,7 +13,7 @@ Metric = float | int | bool | str
 METRICS = {
     "witness_share": "of the valid answers, plausible to a flow that the search never saw",
     "witness_informative": "whether the witness is fit to judge on this table",
-    "validity": "of the answers, the model decides as desired",
+    "validity": "of the answers, the model answers as desired",
     "plausible_share": "of the valid answers, as plausible as asked",
     "coverage": "of the rows, at least one valid answer",
     "actionability": "of the answers, every rule kept",
@@ -22,6 +22,8 @@ METRICS = {
     "proximity_l2": "mean length of numeric changes, standard units",
     "proximity_mixed": "mean distance, numbers and categories together",
     "diversity": "mean distance between the answers to one row",
+    "repaired_share": "of the answers, found in place of one that only a stand-in accepted",
+    "copied_share": "of the answers, equal to a training row",
     "log_density_median": "median log-density of the valid answers",
     "answers": "answers searched for",
     "valid_answers": "of them valid",
@@ -87,7 +89,7 @@ def metrics_text(metrics: Mapping[str, Metric]) -> str:
     Example:
         >>> print(metrics_text({"validity": 1.0, "witness_share": 0.9125, "answers": 12000}))
         witness share  0.912   of the valid answers, plausible to a flow that the search never saw
-        validity       1.000   of the answers, the model decides as desired
+        validity       1.000   of the answers, the model answers as desired
         answers        12,000  answers searched for
     """
     return table_text(

@@ -14,6 +14,7 @@ import numpy as np
 
 from counterflow.core.errors import ArgumentError
 from counterflow.counterfactuals.answer import CounterfactualAnswer
+from counterflow.counterfactuals.wording import interval_text
 from counterflow.metrics import Interval, bootstrap_interval, changed_features, wilson_interval
 
 __all__ = ["FIGURES", "Audit", "GroupFigures", "audit"]
@@ -133,7 +134,7 @@ def audit(
         _figures(answer, name, best[named == name], changed[named == name], confidence, random_state)
         for name in names[order].tolist()
     ]
-    wishes = sorted({str(wish) for wish in answer.desired})
+    wishes = sorted({interval_text(wish) if isinstance(wish, tuple) else str(wish) for wish in answer.desired})
     return Audit(
         column=column,
         desired=" or ".join(wishes),

@@ -55,6 +55,8 @@ def density_classes(model: AdaptedModel, given: np.ndarray) -> tuple[ValueBins |
         raise DataError(f"y must hold numbers, as {model.name} is a regressor, got {given[0]!r}.") from error
     if not np.isfinite(values).all():
         raise DataError("y holds values that are missing or infinite: leave these rows out.")
+    if len(values) < _FEWEST:
+        raise DataError(f"the table has {len(values)} rows; a density needs at least {_FEWEST}. Give more rows.")
     bins = ValueBins.of(values)
     return bins, bins.labels(values)
 

@@ -7,12 +7,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from counterflow.core.errors import ArgumentError
 from counterflow.counterfactuals import Background, Learner, Lesson, Method, Skill
+from counterflow.estimators.methods import method_to_dict
 from counterflow.models import AdaptedModel
 from counterflow.persistence import SavedFolder
 from counterflow.tables import TableCodec
 
-__all__ = ["learn_skill", "restore_skill"]
+__all__ = ["check_learned", "learn_skill", "restore_skill"]
 
 
 def learn_skill(
@@ -47,6 +49,19 @@ def learn_skill(
 
     numbers = torch.from_numpy(codec.to_numbers(table))
     return method.learn(Lesson(numbers, decide(numbers), decide, background, **how))
+
+
+def check_learned(method: Method, skill: Skill | None) -> None:
+    """Refuse a method that learns, where an explainer was fitted without it.
+
+    Raises:
+        ArgumentError: Nothing was learned.
+    """
+    if isinstance(method, Learner) and skill is None:
+        raise ArgumentError(
+            f"{type(method).__name__} learns when an explainer is fitted, and this one was fitted for a method that "
+            f"learns nothing: fit again with method={method_to_dict(method)['name']!r}."
+        )
 
 
 def restore_skill(

@@ -11,8 +11,10 @@ from counterflow.models.agreement import StandInReport
 from counterflow.models.borrowing import Loan
 from counterflow.models.files import MODEL_FILES, read_model
 from counterflow.models.fingerprints import fingerprint
+from counterflow.models.own import own_parts, restore_own
 from counterflow.models.stand_in import distill, restore_stand_in, stand_in_parts
 from counterflow.models.table_classifier import TableClassifier
+from counterflow.models.table_regressor import TableRegressor
 from counterflow.models.wrapping import WrappedModel, wrap
 
 __all__ = [
@@ -21,11 +23,14 @@ __all__ = [
     "Loan",
     "StandInReport",
     "TableClassifier",
+    "TableRegressor",
     "WrappedModel",
     "adapt",
     "distill",
     "fingerprint",
+    "own_parts",
     "read_model",
+    "restore_own",
     "restore_stand_in",
     "stand_in_parts",
     "wrap",

@@ -13,6 +13,7 @@ from counterflow.models.functions import adapt_bare_function, adapt_function
 from counterflow.models.networks import adapt_network
 from counterflow.models.setting import Setting
 from counterflow.models.table_classifier import TableClassifier, adapt_table_classifier
+from counterflow.models.table_regressor import TableRegressor, adapt_table_regressor
 from counterflow.models.wrapping import WrappedModel
 from counterflow.tables.codec import TableCodec
 from counterflow.tables.schema import Schema
@@ -34,6 +35,7 @@ def _is_wrapped_network(model: Any) -> bool:
 # The first test that holds decides. A new kind of model is one file and one line here.
 ADAPTERS: tuple[tuple[Callable[[Any], bool], Callable[[Any, Setting], AdaptedModel]], ...] = (
     (lambda model: isinstance(model, TableClassifier), adapt_table_classifier),
+    (lambda model: isinstance(model, TableRegressor), adapt_table_regressor),
     (_is_wrapped_network, adapt_network),
     (is_engine, adapt_engine),
     (lambda model: isinstance(model, WrappedModel), adapt_function),

@@ -12,14 +12,13 @@ from counterflow.core.errors import DataError
 from counterflow.models.adapted import AdaptedModel
 from counterflow.models.fingerprints import fingerprint
 from counterflow.models.setting import Setting
-from counterflow.models.table_features import TableFeatures, standard_units
-from counterflow.tables.codec import TableCodec
+from counterflow.models.table_linear import LinearTableModel, design
 from counterflow.tables.schema import Schema
 
 __all__ = ["TableClassifier", "adapt_table_classifier"]
 
 
-class TableClassifier:
+class TableClassifier(LinearTableModel):
     r"""Multinomial logistic regression on standardized numbers, categories and special codes.
 
     .. math:: p(k \mid x) \propto \exp(b_k + w_k^\top \phi(x))
@@ -41,11 +40,8 @@ class TableClassifier:
     """
 
     def __init__(self, schema: Schema, classes: Sequence[Any], tensors: Mapping[str, Tensor]) -> None:
-        self.schema = schema
+        super().__init__(schema, tensors)
         self.classes = tuple(classes)
-        self.tensors = {name: tensor.double() for name, tensor in tensors.items()}
-        self._codec = TableCodec(schema)
-        self._features = TableFeatures(schema, self.tensors["center"], self.tensors["scale"])
 
     @classmethod
     def fit(cls, schema: Schema, frame: Any, labels: Any, *, strength: float = 1.0) -> "TableClassifier":
@@ -71,29 +67,22 @@ class TableClassifier:
             raise DataError(
                 f"a classifier needs rows of two classes at least, got only {known[0]!r}. Check the target."
             )
-        numbers = torch.from_numpy(TableCodec(schema).to_numbers(frame))
-        center, scale = standard_units(schema, numbers)
-        blank = {"weight": torch.zeros(1), "bias": torch.zeros(1), "center": center, "scale": scale}
-        features = cls(schema, known, blank).features(numbers).numpy()
+        features, units = design(schema, frame)
         positions = {label: place for place, label in enumerate(known)}
         codes = np.array([positions[label] for label in labels])
         found = LogisticRegression(C=strength, max_iter=2000, tol=1e-6).fit(features, codes)
         weight, bias = torch.from_numpy(found.coef_), torch.from_numpy(found.intercept_)
         if len(known) == 2:
             weight, bias = torch.cat((-weight, weight)) / 2, torch.cat((-bias, bias)) / 2
-        return cls(schema, known, {"center": center, "scale": scale, "weight": weight, "bias": bias})
-
-    def features(self, numbers: Float[Tensor, "rows columns"]) -> Float[Tensor, "rows features"]:
-        """Standardized numbers, then one indicator for each category and atom; differentiable in the numbers."""
-        return self._features(numbers)
+        return cls(schema, known, {**units, "weight": weight, "bias": bias})
 
     def logits(self, numbers: Float[Tensor, "rows columns"]) -> Float[Tensor, "rows classes"]:
         """Unnormalized log-probabilities of rows in the codec's form."""
-        return self.features(numbers) @ self.tensors["weight"].T + self.tensors["bias"]
+        return self.scores(numbers)
 
     def predict_proba(self, frame: Any) -> Float[np.ndarray, "rows classes"]:
         """The probability of each class."""
-        return self.logits(torch.from_numpy(self._codec.to_numbers(frame))).softmax(1).numpy()
+        return self.scores_of_frame(frame).softmax(1).numpy()
 
     def predict(self, frame: Any) -> np.ndarray:
         """The most probable class of each row."""
