@@ -114,7 +114,10 @@ def test_open_ends_a_report_and_what_is_printed(run, fitted, few, tmp_path):
     assert ended.code == 0, ended.err
     assert "(asked for: at least 330)" in ended.out
     assert set(read_table("a.parquet")["cf_desired"]) == {"330.0:"}
-    assert "at least 330" in (tmp_path / "r.html").read_text(encoding="utf-8")
+    page = (tmp_path / "r.html").read_text(encoding="utf-8")
+    assert "at least 330" in page
+    assert "the model predicts" in page
+    assert "the model decides" not in page
     assert run("evaluate", fitted, "a.parquet").code == 0
 
 

@@ -65,7 +65,9 @@ def _name(answer: CounterfactualAnswer, position: int) -> str:
 
 def _verdicts(answer: CounterfactualAnswer, position: int) -> Markup:
     desired = named(answer.desired[position])
-    facts = [("the model decides", named(answer.predicted[position]))]
+    said = answer.predicted[position]
+    value = isinstance(answer.desired[position], tuple)
+    facts = [("the model predicts", f"{said:.4g}") if value else ("the model decides", named(said))]
     if not np.isnan(answer.probability[position]):
         before, after = (chance_text(p[position]) for p in (answer.factual_probability, answer.probability))
         facts.append((f"probability of {desired}", f"{before} → {after}"))
