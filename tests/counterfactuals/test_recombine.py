@@ -26,16 +26,17 @@ def brought_nearer(task, rows=None):
 
 
 def best_by_brute_force(task, row):
-    """The rank of the best of all choices of up to three columns of every hybrid of a row."""
-    alone = task.of_rows(torch.tensor([row]))
-    best = Incumbent(alone, aim=AIM)
-    for hybrid in hybrids_of(alone, torch.tensor([0]), count=32)[0]:
-        for size in (1, 2, 3):
-            for columns in combinations(range(5), size):
-                mask = torch.zeros(1, 5, dtype=torch.bool)
-                mask[0, list(columns)] = True
-                best.offer(torch.where(mask, hybrid, alone.factuals))
-    return int(best.quality.tier[0]), float(best.quality.cost[0])
+    """The rank of the best of all choices of up to four columns of every hybrid of a row."""
+    hybrids = hybrids_of(task, torch.tensor([row]), count=96)[0]
+    choices = [columns for size in (1, 2, 3, 4) for columns in combinations(range(5), size)]
+    trials = [task.factuals[[row]]]
+    for columns in choices:
+        changed = task.factuals[row].repeat(len(hybrids), 1)
+        changed[:, list(columns)] = hybrids[:, list(columns)]
+        trials.append(changed)
+    trials = torch.cat(trials)
+    quality = task.of_rows(torch.full((len(trials),), row)).quality(trials, aim=AIM)
+    return min(zip(quality.tier.tolist(), quality.cost.tolist(), strict=True))
 
 
 def test_no_choice_of_columns_is_better(monkeypatch):
@@ -52,23 +53,23 @@ def test_no_choice_of_columns_is_better(monkeypatch):
 
 
 def test_narrow_sieves_lose_little():
-    task = task_of(mixed_numbers(20, seed=9), pool_rows=60)
+    task = task_of(mixed_numbers(12, seed=9), pool_rows=40)
     incumbent = brought_nearer(task)
-    found = [best_by_brute_force(task, row) for row in range(20)]
+    found = [best_by_brute_force(task, row) for row in range(12)]
     reachable = [row for row, (tier, _) in enumerate(found) if tier == 0]
-    assert len(reachable) >= 8
+    assert len(reachable) >= 5
     ratios = [float(incumbent.quality.cost[row]) / max(found[row][1], 1e-9) for row in reachable]
     assert (incumbent.quality.tier[reachable] == 0).double().mean() >= 0.9
     assert sorted(ratios)[len(ratios) // 2] < 1.05
 
 
-@settings(max_examples=10)
+@settings(max_examples=5)
 @given(st.sampled_from(QUESTIONS), st.integers(0, 10**6))
 def test_rows_stay_legal_and_never_get_worse(constraints, seed):
-    task = task_of(mixed_numbers(8, seed), constraints)
+    task = task_of(mixed_numbers(6, seed), constraints, pool_rows=30)
     before = Incumbent(task, aim=AIM)
     after = brought_nearer(task)
-    assert task.rules.violations(after.numbers) == [[]] * 8
+    assert task.rules.violations(after.numbers) == [[]] * 6
     assert not before.quality.better_than(after.quality).any()
 
 
