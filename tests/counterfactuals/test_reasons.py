@@ -2,6 +2,7 @@
 
 import copy
 import math
+from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 import torch
 
 from counterflow.core.errors import ArgumentError, DataError
-from counterflow.counterfactuals import PPCEF, CounterfactualAnswer, principal_reasons
+from counterflow.counterfactuals import PPCEF, CounterfactualAnswer, ValueGoal, principal_reasons
 from counterflow.counterfactuals.reasons import Attribution, Reasons, attribute
 from tests.counterfactuals.made import APPROVED, loan_explainer, loan_frame, loan_model, variant
 from tests.counterfactuals.toys import (
@@ -114,6 +115,26 @@ def test_a_range_of_probability_has_reasons_of_its_own():
     found = attribute(task_of(LinearModel([1.0, -2.0, 0.5], 0.2), factuals, pool, probability=(0.7, 1.0)))
     score = factuals @ [1.0, -2.0, 0.5] - 0.2
     np.testing.assert_allclose(found.lead, score - math.log(0.7 / 0.3), atol=1e-9)
+
+
+def test_a_regressor_has_reasons_too():
+    """Closed form: the way to an open interval is linear in a linear value, in spreads of the values."""
+
+    class Value:
+        def logits(self, numbers):
+            return (numbers @ torch.tensor([1.0, -2.0, 0.5], dtype=torch.float64))[:, None]
+
+    factuals, pool = plain_numbers(5, 3, seed=3) - 2.0, plain_numbers(40, 3, seed=4)
+    task = task_of(Value(), factuals, pool)
+    low = torch.full((5,), 1.0, dtype=torch.float64)
+    values = Value().logits(task.factuals)[:, 0]
+    edges = torch.tensor([-9.0], dtype=torch.float64)
+    goal = ValueGoal.of(low, torch.full_like(low, torch.inf), values=values, edges=edges, unit=2.0)
+    found = attribute(replace(task, goal=goal))
+    accepted = pool[pool @ [1.0, -2.0, 0.5] >= 1.0][:32]
+    expected = (factuals - accepted.mean(0)) * [1.0, -2.0, 0.5] / 2.0
+    np.testing.assert_allclose(found.contributions, expected, atol=1e-12)
+    np.testing.assert_allclose(found.lead, (values.numpy() - 1.0) / 2.0, atol=1e-12)
 
 
 def reasons(met, most=4):

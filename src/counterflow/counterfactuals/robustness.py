@@ -24,7 +24,7 @@ from counterflow.core.errors import ArgumentError, ModelError
 from counterflow.counterfactuals.answer import CounterfactualAnswer
 from counterflow.models import AdaptedModel, adapt
 from counterflow.persistence import fingerprint
-from counterflow.tables import Schema
+from counterflow.tables import Schema, TableCodec
 
 __all__ = ["consensus", "robust_share", "with_consensus"]
 
@@ -124,8 +124,6 @@ def with_consensus(explainer: Explainer, models: Sequence[Any], *, desired: Any,
     """
     twin: Any = copy(explainer)
     rows = np.concatenate([rows.numpy() for rows in twin.background_.pool])
-    from counterflow.tables import TableCodec
-
     like = TableCodec(twin.schema_).to_frame(rows)
     twin.model_ = consensus(models, desired=desired, schema=twin.schema_, like=like, share=share)
     if not twin.model_.differentiable:
