@@ -208,13 +208,13 @@ class PPCEF:
         return replace(self._settings(), weight=100.0, adapt=0.0, learning_rate=0.5)
 
     def _patiently(self) -> SearchSettings:
-        """Three times as long, with larger steps."""
+        """Half as long again, with larger steps."""
         settings = self._settings()
         return replace(
             settings,
             weight=4 * settings.weight,
             learning_rate=2 * settings.learning_rate,
-            max_steps=3 * settings.max_steps,
+            max_steps=3 * settings.max_steps // 2,
             patience=2 * settings.patience,
         )
 
