@@ -26,7 +26,7 @@ _SLACK = 1.0
 _GAIN = 1e-6
 _TINY = 1e-12
 _NO_NUMBER = -1.2345e30
-_ROWS_AT_ONCE = 16
+_ROWS_AT_ONCE = 32
 
 
 def recombine(incumbent: Incumbent, rows: Int[Tensor, " some"]) -> None:
