@@ -157,7 +157,7 @@ def _train(net: StandInNet, lessons: _Lessons, *, regression: bool, generator: t
 
 def _cross_entropy(module: nn.Module, batch: Batch) -> Tensor:
     """Between the model's probabilities and the stand-in's."""
-    answers = batch.context.clamp(_LEAST, 1.0 - _LEAST)
+    answers = torch.as_tensor(batch.context).clamp(_LEAST, 1.0 - _LEAST)
     return nn.functional.cross_entropy(module(batch.x), answers / answers.sum(1, keepdim=True))
 
 
