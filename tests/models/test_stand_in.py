@@ -193,9 +193,9 @@ def test_what_the_network_sees_by_hand():
     schema = Schema((SCHEMA["income"],))
     net = StandInNet.for_table(schema, numbers, outputs=1, hidden=(4,))
     seen = net.encode(torch.tensor([[2.5], [-3.0], [40.0]], dtype=torch.float64))
-    units = (torch.tensor([2.5, -3.0, 40.0]) - 8.0) / float(numbers.std(correction=0))
+    units = (torch.tensor([2.5, -3.0, 40.0], dtype=torch.float64) - 8.0) / float(numbers.std(correction=0))
     torch.testing.assert_close(seen[:, 0], torch.asinh(units))
-    torch.testing.assert_close(seen[:, 1:].sum(1), torch.tensor([2.5, 0.0, 16.0]))  # sixteen segments of length one
+    torch.testing.assert_close(seen[:, 1:].sum(1), torch.tensor([2.5, 0.0, 16.0]).double())  # sixteen segments
 
 
 def test_codes_enter_as_their_indicator_alone():

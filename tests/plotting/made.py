@@ -19,6 +19,8 @@ PER_ANSWER = (
     "probability",
     "factual_probability",
     "kept",
+    "repaired",
+    "copied",
 )
 
 
@@ -27,6 +29,7 @@ def taken(answer, positions, **other):
     positions = np.asarray(positions, dtype=np.int64)
     evidence = replace(
         answer.evidence,
+        density_class=[answer.evidence.density_class[position] for position in positions],
         factual_log_density=answer.evidence.factual_log_density[positions],
         map_factuals=answer.evidence.map_factuals[positions],
         map_answers=answer.evidence.map_answers[positions],
@@ -56,6 +59,7 @@ def reclassed(answer, labels):
     known = next(iter(answer.evidence.calibration))
     evidence = replace(
         answer.evidence,
+        density_class=[str(label) for label in desired],
         thresholds={str(label): answer.evidence.thresholds[known] for label in labels},
         calibration={str(label): answer.evidence.calibration[known] for label in labels},
         map_labels=[str(labels[place % len(labels)]) for place in range(len(answer.evidence.map_labels))],

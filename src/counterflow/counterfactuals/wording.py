@@ -63,7 +63,7 @@ def interval_text(interval: Sequence[float | None]) -> str:
     """An interval in words.
 
     Example:
-        >>> interval_text((200, None)), interval_text((None, 3.5)), interval_text((1, 2))
+        >>> interval_text((200.0, None)), interval_text((None, 3.5)), interval_text((1.0, 2.0))
         ('at least 200', 'at most 3.5', 'between 1 and 2')
     """
     low, high = interval

@@ -53,6 +53,7 @@ class CounterfactualExplainer(BaseEstimator):
         seconds_: How long fitting took.
 
     Example:
+        >>> import numpy as np
         >>> from sklearn.linear_model import LogisticRegression
         >>> x = np.random.default_rng(0).normal(size=(400, 2))
         >>> model = LogisticRegression().fit(x, x.sum(axis=1) > 0)

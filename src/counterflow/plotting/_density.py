@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from counterflow.core.errors import ArgumentError
 from counterflow.counterfactuals import CounterfactualAnswer
 from counterflow.plotting.style import ANSWER, FACTUAL, FAINT, INK, MUTED, REAL, canvas, headline, plain_text
-from counterflow.plotting.words import density_name, share_text
+from counterflow.plotting.words import density_name, named, share_text
 
 __all__ = ["DensityGroup", "density_groups", "plot_density"]
 
@@ -86,9 +86,7 @@ def density_groups(answer: CounterfactualAnswer, desired: Any) -> list[DensityGr
     evidence = answer.evidence
     if str(desired) not in evidence.calibration:
         known = ", ".join(density_name(answer, name) for name in evidence.calibration) or "none"
-        raise ArgumentError(
-            f"there is no density of the class {density_name(answer, str(desired))}: the answer has those of {known}."
-        )
+        raise ArgumentError(f"there is no density of the class {named(desired)}: the answer has those of {known}.")
     asked = answer.answered & np.array([name == str(desired) for name in evidence.density_class], dtype=np.bool_)
     first = asked & (answer.index.rank == 0)
     return [
