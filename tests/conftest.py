@@ -1,4 +1,4 @@
-"""What every test shares: one thread, fixed examples, no network, and the way to the real data.
+"""What every test shares: one thread, fixed examples and weights, no network, and the way to the real data.
 
 The jaxtyping hook (see ``addopts`` in pyproject.toml) must be in place before counterflow is imported, so nothing here
 imports counterflow or torch when the file is loaded.
@@ -23,6 +23,14 @@ settings.load_profile("counterflow")
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 LOOPBACK = {"localhost", "127.0.0.1", "::1", "0.0.0.0", "", None}
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup() -> None:
+    """Let weights that a test draws without a generator be the same whatever ran before it."""
+    import torch
+
+    torch.manual_seed(0)  # noqa: TID251  the library never does; a test may not hang on the order of tests
 
 
 @pytest.fixture(scope="session", autouse=True)
