@@ -22,9 +22,8 @@ from sklearn.linear_model import LogisticRegression
 from counterflow import CounterfactualExplainer
 from counterflow.metrics import conformal_pvalue
 from counterflow.tables import TableCodec
-
-from .ppcef import build
-from .tables import load_table, machine, results_path
+from experiments.ppcef import build
+from experiments.tables import load_table, machine, results_path
 
 LEVELS = (0.05, 0.1, 0.25, 0.5)
 SPLITS, CALIBRATION, FRESH = 50, 300, 200

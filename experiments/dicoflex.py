@@ -13,7 +13,6 @@ import argparse
 import dataclasses
 import json
 import os
-import platform
 import resource
 import statistics
 import tempfile
@@ -28,11 +27,11 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-import counterflow
 from counterflow import CounterfactualExplainer, Schema
 from counterflow.counterfactuals.dicoflex import DiCoFlex, DiCoFlexSkill
 from counterflow.tables import Atom, Rules, TableCodec, read_table, write_table
 from experiments.dicoflex_measures import Measures
+from experiments.tables import machine, results_path
 
 TARGETS = {"adult": "income", "bank": "y", "gmc": "SeriousDlqin2yrs"}
 DRAWS = 100
@@ -310,23 +309,9 @@ def stream(setting: Setting, rows: int) -> dict[str, Any]:
     }
 
 
-def machine() -> dict[str, Any]:
-    """What the figures were measured on."""
-    return {
-        "processor": platform.machine(),
-        "cores": os.cpu_count(),
-        "threads": torch.get_num_threads(),
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "counterflow": counterflow.__version__,
-    }
-
-
 def keep(name: str, result: dict[str, Any]) -> None:
     """Write a result."""
-    path = Path(__file__).parent / "results" / f"{name}.json"
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    results_path(f"{name}.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

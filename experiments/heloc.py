@@ -1,6 +1,6 @@
 """Explain refusals of credit on HELOC, as a user would, and measure everything that is claimed of the answers.
 
-    python experiments/heloc.py [--rows 3000] [--seed 0]
+    python -m experiments.heloc [--rows 3000] [--seed 0]
 
 The explainer learns from 7,500 rows; the rest is explained. An *outside witness*, a spline flow of zuko trained on the
 rows that are explained (which neither the search nor its own witness ever saw), gives a second opinion.
@@ -8,11 +8,8 @@ rows that are explained (which neither the search nor its own witness ever saw),
 
 import argparse
 import json
-import os
-import platform
 import time
 from collections import Counter
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -21,10 +18,10 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-import counterflow
 from counterflow import Constraints, CounterfactualExplainer, Schema
 from counterflow.models import TableClassifier, adapt
 from counterflow.tables import FlowEncoding, Rules, TableCodec, read_table
+from experiments.tables import data_folder, machine, results_path
 
 CODES = [-7, -8, -9]
 TARGET = "RiskPerformance"
@@ -37,8 +34,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=3000, help="how many of the held-out rows to explain")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    folder = Path(os.environ.get("COUNTERFLOW_DATA", Path(__file__).parents[1] / "../shared/data"))
-    table = read_table(folder / "tabular_cf" / "heloc.csv.gz")
+    table = read_table(data_folder() / "heloc.csv.gz")
     schema = Schema.infer(table, target=TARGET, codes=CODES)
     order = np.random.default_rng(options.seed).permutation(len(table))
     known, fresh = table.iloc[order[:7500]], table.iloc[order[7500:]]
@@ -47,9 +43,7 @@ def main() -> None:
     outside = OutsideWitness(schema, fresh)
     for name, model in classifiers(schema, known).items():
         results["models"][name] = measure(name, model, schema, known, rows, outside)
-    path = Path(__file__).parent / "results" / "heloc.json"
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(json.dumps(results, indent=2) + "\n")
+    results_path("heloc.json").write_text(json.dumps(results, indent=2) + "\n")
 
 
 def classifiers(schema: Schema, known: object) -> dict[str, object]:
@@ -158,18 +152,6 @@ class OutsideWitness:
             torch.nn.utils.clip_grad_norm_(self.flow.parameters(), 5.0)
             optimizer.step()
             schedule.step()
-
-
-def machine() -> dict[str, object]:
-    """What the figures were measured on."""
-    return {
-        "processor": platform.machine(),
-        "cores": os.cpu_count(),
-        "threads": torch.get_num_threads(),
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "counterflow": counterflow.__version__,
-    }
 
 
 if __name__ == "__main__":

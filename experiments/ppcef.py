@@ -28,8 +28,7 @@ from sklearn.preprocessing import MinMaxScaler, OneHotEncoder
 from counterflow import PPCEF, CounterfactualAnswer, CounterfactualExplainer, Schema
 from counterflow.metrics import isolation_forest_scores, lof_scores
 from counterflow.tables import TableCodec
-
-from .tables import TableData, load_table, machine, results_path
+from experiments.tables import TableData, load_table, machine, results_path
 
 PAPER = {"moons": 0.36, "wine": 0.53, "digits": 1.33, "heloc": 0.23}
 """L2 of the authors' runs with logistic regression, mean of five folds."""

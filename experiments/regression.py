@@ -21,8 +21,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from counterflow import CounterfactualExplainer, Schema
-
-from .tables import data_folder, machine, results_path
+from experiments.tables import data_folder, machine, results_path
 
 MODELS = {
     "linear": lambda: LinearRegression(),

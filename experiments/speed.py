@@ -25,10 +25,9 @@ from torch import nn
 
 from counterflow import CounterfactualExplainer, models
 from counterflow.tables import TableCodec
-
-from .ppcef import in_unit_ranges
-from .tables import load_table, machine, results_path
-from .witness import OutsideWitness
+from experiments.ppcef import in_unit_ranges
+from experiments.tables import load_table, machine, results_path
+from experiments.witness import OutsideWitness
 
 LAYERS, BLOCKS, HIDDEN = 8, 4, 16
 WEIGHT, STEP, MARGIN = 1000.0, 0.001, 0.05

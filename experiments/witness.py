@@ -15,9 +15,8 @@ import torch
 
 from counterflow import Schema
 from counterflow.metrics import permute_one_column
-from counterflow.tables import FlowEncoding
-
-from .tables import load_table, machine, results_path
+from counterflow.tables import FlowEncoding, TableCodec
+from experiments.tables import load_table, machine, results_path
 
 __all__ = ["OutsideWitness"]
 
@@ -125,7 +124,6 @@ def main() -> None:
     results: dict = {"machine": machine(), "steps": options.steps}
     for name in options.tables:
         table = load_table(name, rows=options.rows)
-        from counterflow.tables import TableCodec
 
         numbers = TableCodec(table.schema).to_numbers(table.features)
         labels = np.unique(table.labels, return_inverse=True)[1]

@@ -50,7 +50,6 @@ class Batch:
         self.codec = TableCodec(background.schema)
         self.numbers = torch.from_numpy(self.codec.to_numbers(frame))
         self.rules = Rules.compile(background.schema, question.constraints, self.numbers, scale=background.scale)
-        self.factual_output = self.output(self.numbers, torch.arange(len(self.numbers)))
         self.goal = self._goal()
         self.task = Task(
             factuals=self.numbers,
@@ -114,4 +113,5 @@ class Batch:
             (-math.inf if low is None else low, math.inf if high is None else high) for low, high in question.desired
         ]
         low, high = torch.tensor(limits, dtype=torch.float64).reshape(-1, 2).T
-        return ValueGoal.of(low, high, values=self.factual_output[:, 0], edges=bins.tensor, unit=bins.unit)
+        values = self.output(self.numbers, torch.arange(len(self.numbers)))[:, 0]
+        return ValueGoal.of(low, high, values=values, edges=bins.tensor, unit=bins.unit)

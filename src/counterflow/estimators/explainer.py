@@ -115,7 +115,7 @@ class CounterfactualExplainer(BaseEstimator):
             DataError: The table does not fit the schema, labels are unknown, or a class has too few rows.
             ModelError: The model cannot be used; the sentence says why.
         """
-        began = time.monotonic()
+        began, tell = time.monotonic(), tell or _silent
         check_method(self.method)
         schema = Schema.infer(X) if self.schema is None else self.schema
         codec = TableCodec(schema)
@@ -126,20 +126,18 @@ class CounterfactualExplainer(BaseEstimator):
         bins, labels = density_classes(model, given)
         self.labels_from_ = "predictions" if y is None else "labels"
         if not model.differentiable:
-            (tell or _silent)(f"Distilling a differentiable stand-in for {model.name}.")
+            tell(f"Distilling a differentiable stand-in for {model.name}.")
             model = distill(model, schema, numbers, like=X, codec=codec, seed=self.random_state, progress=progress)
-        how: dict[str, Any] = {
-            "seed": self.random_state,
-            "tell": tell or _silent,
-            "progress": progress,
-            "checkpoint": None if checkpoint is None else Path(checkpoint),
-            "resume": resume,
-        }
+        place = None if checkpoint is None else Path(checkpoint)
+        how: dict[str, Any] = {"tell": tell, "progress": progress, "checkpoint": place, "resume": resume}
+        how["seed"] = self.random_state
         classes = len(model.classes or ()) if bins is None else len(bins)
         self.background_ = learn_background(
             schema, numbers, labels, classes=classes, bins=bins, density=self.density, **how
         )
-        self.skill_ = learn_skill(config_of(self.method), model, X, codec=codec, background=self.background_, how=how)
+        self.skill_ = learn_skill(
+            config_of(self.method), model, X, codec=codec, numbers=numbers, background=self.background_, how=how
+        )
         self.schema_, self.model_ = schema, model
         self.data_fingerprint_ = fingerprint([numbers, labels])
         self.n_features_in_ = len(schema)

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from counterflow.core.errors import ArgumentError
@@ -23,6 +24,7 @@ def learn_skill(
     table: Any,
     *,
     codec: TableCodec,
+    numbers: Float[np.ndarray, "rows columns"],
     background: Background,
     how: Mapping[str, Any],
 ) -> Skill | None:
@@ -33,22 +35,23 @@ def learn_skill(
         model: The user's model.
         table: The rows.
         codec: From rows to numbers and back.
+        numbers: The rows as it gives them.
         background: The densities learned before.
         how: Seed, progress and checkpoint, by the names of :class:`Lesson`.
     """
     if not isinstance(method, Learner):
         return None
 
-    def decide(numbers: Tensor) -> Tensor:
+    def decide(some: Tensor) -> Tensor:
         """What the model decides for rows, as an index."""
-        frame = codec.to_frame(numbers.numpy(), like=table, rows=np.zeros(len(numbers), dtype=np.int64))
+        frame = codec.to_frame(some.numpy(), like=table, rows=np.zeros(len(some), dtype=np.int64))
         said = model.predict(frame)
         if background.bins is not None:
             return torch.from_numpy(background.bins.labels(said))
         return torch.tensor([model.class_index(label) for label in said.tolist()], dtype=torch.long)
 
-    numbers = torch.from_numpy(codec.to_numbers(table))
-    return method.learn(Lesson(numbers, decide(numbers), decide, background, **how))
+    rows = torch.from_numpy(numbers)
+    return method.learn(Lesson(rows, decide(rows), decide, background, **how))
 
 
 def check_learned(method: Method, skill: Skill | None) -> None:
