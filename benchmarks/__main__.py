@@ -2,6 +2,7 @@
 
 python -m benchmarks             everything, then the page
 python -m benchmarks engine      training steps, log-densities and samples against peers
+python -m benchmarks gpu         the same on an NVIDIA GPU, where there is one
 python -m benchmarks growth      how times grow with the number of features and of layers
 python -m benchmarks memory      what 50 layers need in training, and what 5 need
 python -m benchmarks continuous  flows that are differential equations
@@ -22,14 +23,14 @@ from typing import Any
 import torch
 
 from benchmarks import growth
-from benchmarks.cases import FAMILIES, OPERATIONS, SIZES, check_known
-from benchmarks.engine import ENTRANTS, run_engine
+from benchmarks.cases import FAMILIES, OPERATIONS, SIZES, SIZES_ON_GPU, check_known
+from benchmarks.engine import ENTRANTS, run_engine, run_on_gpu
 from benchmarks.libraries import CONTESTANTS
 from benchmarks.machine import cores, describe_machine
 from benchmarks.page import PAGE, write_page
 from benchmarks.results_folder import RESULTS, write_result
 from benchmarks.tables import run_tables
-from benchmarks.timing import Plan
+from benchmarks.timing import BRIEF, Plan
 
 __all__ = ["main"]
 
@@ -67,6 +68,14 @@ def _engine(options: Options) -> dict[str, Any]:
         plan=_plan(options),
         tell=_tell,
     )
+
+
+def _gpu(options: Options) -> dict[str, Any] | None:
+    if not torch.cuda.is_available():
+        print("gpu: needs an NVIDIA GPU, and torch finds none here")
+        return None
+    sizes = {label: size for label, size in SIZES_ON_GPU.items() if label in (*options.sizes, "D")}
+    return run_on_gpu(sizes=sizes, families=options.families, threads=options.threads, plan=_brief(options), tell=_tell)
 
 
 def _growth(options: Options) -> dict[str, Any]:
@@ -107,6 +116,7 @@ def _data_there() -> bool:
 
 PARTS: dict[str, Callable[[Options], dict[str, Any] | None]] = {
     "engine": _engine,
+    "gpu": _gpu,
     "growth": _growth,
     "memory": _memory,
     "continuous": _continuous,
@@ -125,8 +135,7 @@ def _plan(options: Options) -> Plan:
 
 def _brief(options: Options) -> Plan:
     """Shorter bursts and fewer rounds than usual, and never more than were asked for."""
-    brief = growth.BRIEF
-    return Plan(min(brief.seconds, options.seconds), min(brief.rounds, options.rounds), patience=brief.patience)
+    return Plan(min(BRIEF.seconds, options.seconds), min(BRIEF.rounds, options.rounds), patience=BRIEF.patience)
 
 
 def _parser() -> argparse.ArgumentParser:

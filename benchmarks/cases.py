@@ -6,7 +6,18 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["BINS", "BOUND", "FAMILIES", "OPERATIONS", "SIZES", "Case", "Size", "check_known", "make_rows"]
+__all__ = [
+    "BINS",
+    "BOUND",
+    "FAMILIES",
+    "OPERATIONS",
+    "SIZES",
+    "SIZES_ON_GPU",
+    "Case",
+    "Size",
+    "check_known",
+    "make_rows",
+]
 
 FAMILIES = ("RealNVP", "MAF", "NSF-C", "NSF-AR")
 """Affine couplings, masked autoregressive affine maps, and splines in the place of both."""
@@ -36,6 +47,8 @@ class Size:
 
 
 SIZES = {"A": Size(8, 128, 5, 256), "B": Size(8, 128, 5, 4096), "C": Size(64, 256, 5, 1024)}
+SIZES_ON_GPU = {**SIZES, "D": Size(64, 1024, 5, 8192)}
+"""One more on a GPU: large enough to keep it busy."""
 
 
 @dataclass(frozen=True)

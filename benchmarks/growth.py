@@ -7,15 +7,12 @@ from typing import Any
 from benchmarks.cases import Case, Size
 from benchmarks.engine import settings
 from benchmarks.race import Field, race
-from benchmarks.timing import Plan
+from benchmarks.timing import BRIEF, Plan
 
-__all__ = ["BRIEF", "DEPTHS", "FEATURES", "MEMORY", "Sweep", "run_sweeps"]
+__all__ = ["DEPTHS", "FEATURES", "MEMORY", "Sweep", "run_sweeps"]
 
 EAGER = ("counterflow", "zuko", "nflows", "normflows")
 COMPILED = ("counterflow (compiled)", "flowjax")
-
-BRIEF = Plan(seconds=0.05, rounds=5, patience=120.0)
-"""Growth is seen over factors: five short rounds are enough."""
 
 
 @dataclass(frozen=True)

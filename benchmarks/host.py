@@ -28,13 +28,14 @@ class Worker:
         contestant: Who.
         threads: How many threads it may use.
         shared: A folder for what all workers of a run may share: a compiler's headers.
+        device: Where its flows are: ``"cpu"`` or ``"cuda"``.
 
     Raises:
         Failure: Its interpreter or its library is not here, or does not start.
     """
 
-    def __init__(self, contestant: Contestant, *, threads: int, shared: Path) -> None:
-        self.contestant, self._threads, self._shared = contestant, threads, shared
+    def __init__(self, contestant: Contestant, *, threads: int, shared: Path, device: str = "cpu") -> None:
+        self.contestant, self._threads, self._shared, self._device = contestant, threads, shared, device
         self._asked = 0
         self._start()
 
@@ -91,7 +92,7 @@ class Worker:
                 stderr=errors,
                 bufsize=0,
                 cwd=ROOT,
-                env={**os.environ, **_environment(self._threads), **self._folders()},
+                env={**os.environ, **_environment(self._threads, self._device), **self._folders()},
                 start_new_session=True,
             )
         self.about = self._read(STARTING, starting=True)
@@ -135,14 +136,27 @@ class Worker:
         return " | ".join(line for line in lines[-3:] if line)
 
 
-def _environment(threads: int) -> dict[str, str]:
-    """The same number of threads for OpenMP, MKL, OpenBLAS and XLA; nothing but the processor."""
+def _environment(threads: int, device: str) -> dict[str, str]:
+    """The same number of threads for OpenMP, MKL, OpenBLAS and XLA, and the one device."""
     names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NPROC")
     eigen = "true" if threads > 1 else "false"
     return {
         **dict.fromkeys(names, str(threads)),
         "XLA_FLAGS": f"{os.environ.get('XLA_FLAGS', '')} --xla_cpu_multi_thread_eigen={eigen}".strip(),
-        "JAX_PLATFORMS": "cpu",
-        "CUDA_VISIBLE_DEVICES": "",
-        "PYTHONPATH": str(ROOT),
+        **(_on_gpu() if device == "cuda" else _ON_CPU),
+        "BENCH_DEVICE": device,
+        "PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH")))),
+    }
+
+
+_ON_CPU = {"JAX_PLATFORMS": "cpu", "CUDA_VISIBLE_DEVICES": ""}
+
+
+def _on_gpu() -> dict[str, str]:
+    """The same precision of matrix products everywhere; memory is taken when it is needed, for many share the GPU."""
+    precision = "tensorfloat32" if os.environ.get("BENCH_MATMUL") == "tf32" else "float32"
+    return {
+        "JAX_PLATFORMS": "cuda",
+        "JAX_DEFAULT_MATMUL_PRECISION": precision,
+        "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
     }

@@ -6,6 +6,7 @@ from typing import Any
 
 from benchmarks.page_continuous import continuous_parts
 from benchmarks.page_engine import engine_parts
+from benchmarks.page_gpu import gpu_parts
 from benchmarks.page_growth import growth_parts, memory_parts
 from benchmarks.page_text import table, taken
 from benchmarks.results_folder import RESULTS, latest
@@ -22,7 +23,7 @@ features and layers; and how fast tables go through. `make bench` measures it an
 writes this page from the files in `benchmarks/results`, and from nothing else.
 """
 
-KINDS = ("engine", "growth", "memory", "continuous", "tables")
+KINDS = ("engine", "gpu", "growth", "memory", "continuous", "tables")
 
 Result = Mapping[str, Any]
 
@@ -47,6 +48,7 @@ def make_page(results: Mapping[str, Result]) -> str:
         parts.append("Nothing has been measured in this checkout yet.\n")
     makers = {
         "engine": engine_parts,
+        "gpu": gpu_parts,
         "growth": growth_parts,
         "memory": memory_parts,
         "continuous": continuous_parts,

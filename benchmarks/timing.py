@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
 
-__all__ = ["FEW", "USUAL", "Failure", "Local", "Plan", "Racer", "Times", "Turns", "quartiles", "take_turns"]
+__all__ = ["BRIEF", "FEW", "USUAL", "Failure", "Local", "Plan", "Racer", "Times", "Turns", "quartiles", "take_turns"]
 
 FEW = 5
 """Medians of fewer rounds than this are marked wherever they are shown."""
@@ -88,6 +88,9 @@ class Plan:
 
 USUAL = Plan()
 """Nine rounds of bursts of a tenth of a second."""
+
+BRIEF = Plan(seconds=0.05, rounds=5, patience=120.0)
+"""Five short rounds, where factors are to be seen and not per cents, or time is short."""
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ import numpy as np
 
 from benchmarks.cases import Size, make_rows
 from benchmarks.libraries import CONTESTANTS, Contestant, Library, load_library
-from benchmarks.libraries.library import Model, check_model
+from benchmarks.libraries.library import DEVICE, Model, check_model, to_numpy
 from benchmarks.resident import measure_memory, resident_mb
 
 __all__ = ["main"]
@@ -37,15 +37,16 @@ def main() -> None:
     parser.add_argument("--threads", type=int, required=True)
     options = parser.parse_args()
     wire = Wire()
-    _keep_to(options.threads)
+    if DEVICE == "cpu":
+        _keep_to(options.threads)
     contestant = CONTESTANTS[options.name]
     try:
         library = load_library(contestant)
     except ImportError as error:
         wire.announce({"missing": f"{error}"})
         return
-    if contestant.way == "compiled":
-        library.prepare()
+    if contestant.way in ("compiled", "mixed") and DEVICE == "cpu":
+        library.prepare()  # it may ask for a GPU, which no fork can use afterwards
     wire.announce(_hello(library, contestant))
     while (request := wire.request()) is not None:
         if request["do"] == "build":
@@ -158,7 +159,7 @@ class Bench:
 
     def __init__(self, library: Library, way: str, request: Answer, *, before: float) -> None:
         size = Size(**request["size"])
-        self._before, self._count = before, size.batch
+        self._library, self._before, self._count = library, before, size.batch
         self._model: Model = library.build(request["family"], size, way=way)
         self._x = self._model.take(make_rows(size))
 
@@ -171,10 +172,10 @@ class Bench:
         """Answer one request."""
         answers: Mapping[str, Callable[[], Answer]] = {
             "burst": lambda: {"seconds": [_seconds(self._call(request)) for _ in range(request["calls"])]},
-            "memory": lambda: measure_memory(self._call(request), before=self._before),
+            "memory": lambda: self._memory(self._call(request)),
             "check": self._check,
-            "density": lambda: {"log_prob": np.asarray(self._model.log_prob(self._taken(request))).tolist()},
-            "draw": lambda: {"samples": np.asarray(self._model.sample(request["count"])).tolist()},
+            "density": lambda: {"log_prob": to_numpy(self._model.log_prob(self._taken(request))).tolist()},
+            "draw": lambda: {"samples": to_numpy(self._model.sample(request["count"])).tolist()},
         }
         return answers[request["do"]]()
 
@@ -185,6 +186,9 @@ class Bench:
             "sample": lambda: self._model.sample(self._count),
         }
         return calls[request["operation"]]
+
+    def _memory(self, call: Callable[[], object]) -> Answer:
+        return measure_memory(call, before=self._before) if DEVICE == "cpu" else self._library.memory(call)
 
     def _check(self) -> Answer:
         check_model(self._model, self._x)

@@ -25,6 +25,9 @@ def main(arguments: list[str] | None = None) -> None:
     commands = parser.add_subparsers(dest="command", required=True)
     best = commands.add_parser("best", help="one large flow of counterflow on BSDS300")
     best.add_argument("--compile", action="store_true", help="compile the training step: worth it on an idle machine")
+    best.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    best.add_argument("--layers", type=int, default=5)
+    best.add_argument("--hidden", type=int, default=512, help="width of both hidden layers of every conditioner")
     saved = commands.add_parser("judge", help="judge the weights that `best` has saved so far")
     saved.add_argument("weights", type=Path)
     saved.add_argument("--cores", type=int, nargs="+", help="the processor cores to use; default all")
@@ -60,11 +63,12 @@ def run_best(options: argparse.Namespace) -> None:
     from experiments.density_loop import Plan, train
 
     plan = Plan(60 * options.minutes, batch=BATCH, rate=RATE, seed=options.seed)
-    about = _about("bsds300", "counterflow", options) | {"architecture": describe()}
+    about = _about("bsds300", "counterflow", options) | {"architecture": describe(options.layers, options.hidden)}
     out = options.out or RESULTS / "density_best.json"
     data = load("bsds300")
+    size = {"layers": options.layers, "hidden": options.hidden, "device": options.device}
     record = train(
-        lambda: build(data.features, options.seed, compiled=options.compile),
+        lambda: build(data.features, options.seed, compiled=options.compile, **size),
         data,
         plan=plan,
         about=about,

@@ -24,7 +24,7 @@ __all__ = ["BATCH", "RATE", "ContrastAwareAutoregressive", "build", "describe", 
 BATCH = 512
 RATE = 4e-3
 LAYERS = 5
-HIDDEN = (512, 512)
+HIDDEN = 512
 ACTIVATION = "silu"
 SCALE = 0.1
 
@@ -89,29 +89,31 @@ class ContrastAwareAutoregressive(AbstractBijection):
         return hidden.to(x.dtype)
 
 
-def build(features: int, seed: int, *, compiled: bool) -> CounterflowContestant:
+def build(
+    features: int, seed: int, *, compiled: bool, layers: int = LAYERS, hidden: int = HIDDEN, device: str = "cpu"
+) -> CounterflowContestant:
     """The flow, trained with its matrix products in bfloat16; it is judged in float32."""
     generator = torch.Generator().manual_seed(seed)
     stack: list[AbstractBijection] = [LowerTriangular(features)]
-    for layer in range(LAYERS):
+    for layer in range(layers):
         stack += [LULinear(features)] if layer else []
         stack.append(
             ContrastAwareAutoregressive(
                 features,
                 ScaleShift(),
-                hidden=HIDDEN,
+                hidden=(hidden, hidden),
                 reverse=layer % 2 == 1,
                 activation=ACTIVATION,
                 scale=SCALE,
                 generator=generator,
             )
         )
-    return CounterflowContestant(compose(stack), loss, compiled=compiled)
+    return CounterflowContestant(compose(stack).to(device), loss, compiled=compiled)
 
 
 def loss(flow: nn.Module, x: Tensor) -> Tensor:
     """Minus the mean log-density, its matrix products in bfloat16."""
-    with torch.autocast("cpu", torch.bfloat16):
+    with torch.autocast(x.device.type, torch.bfloat16):
         return -flow(x).mean()
 
 
@@ -128,11 +130,11 @@ def judge_turned(contestant: CounterflowContestant, data: DataSet) -> dict:
     return {"test_turned_mixture": mean, "test_turned_mixture_error": error}
 
 
-def describe() -> dict:
+def describe(layers: int, hidden: int) -> dict:
     """The settings, as plain data."""
     return {
-        "layers": LAYERS,
-        "hidden": HIDDEN,
+        "layers": layers,
+        "hidden": (hidden, hidden),
         "activation": ACTIVATION,
         "map": "affine",
         "between": "LU",

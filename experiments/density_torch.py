@@ -25,6 +25,7 @@ class _Torch:
 
     def __init__(self, module: nn.Module, log_density: Callable[[Tensor], Tensor]) -> None:
         self.module, self._log_density = module, log_density
+        self._device = next(module.parameters()).device
         self.parameters = sum(weight.numel() for weight in module.parameters() if weight.requires_grad)
 
     @torch.no_grad()
@@ -32,7 +33,7 @@ class _Torch:
         """Log-densities in evaluation mode."""
         self.module.eval()
         with torch.compiler.set_stance("force_eager"):  # what is compiled is compiled for training batches alone
-            values = self._log_density(torch.from_numpy(x)).numpy()
+            values = self._log_density(torch.from_numpy(x).to(self._device)).cpu().numpy()
         self.module.train()
         return values
 
@@ -86,7 +87,7 @@ class CounterflowContestant(_Torch):
 
     def step(self, x: np.ndarray, rate: float) -> None:
         """Take one step."""
-        self._step(torch.from_numpy(x), rate)
+        self._step(torch.from_numpy(x).to(self._device), rate)
 
 
 def negative_log_likelihood(flow: nn.Module, x: Tensor) -> Tensor:

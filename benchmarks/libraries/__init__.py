@@ -4,6 +4,7 @@ Nothing here needs a library of flows: the contestants' modules are imported by 
 environment that has the library.
 """
 
+import os
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -14,7 +15,7 @@ from benchmarks.libraries.library import Library, Model
 __all__ = ["CONTESTANTS", "OURS", "Contestant", "Library", "Model", "load_library", "unable"]
 
 ROOT = Path(__file__).parents[2]
-JAX = ROOT / ".venv-bench-jax" / "bin" / "python"
+JAX = Path(os.environ.get("BENCH_JAX", ROOT / ".venv-bench-jax" / "bin" / "python"))
 """jax has an environment of its own, which ``make bench`` makes: it and torch need not agree on versions."""
 
 
@@ -48,6 +49,7 @@ AFFINE = dict.fromkeys(("RealNVP", "MAF"), OPERATIONS)
 LISTED = (
     Contestant("counterflow", "ours", ours=True),
     Contestant("counterflow (compiled)", "ours", way="compiled", ours=True),
+    Contestant("counterflow (bfloat16)", "ours", way="mixed", ours=True),
     Contestant("counterflow (reversible)", "ours", way="reversible", ours=True),
     Contestant("zuko", "of_zuko"),
     Contestant("zuko (compiled)", "of_zuko", way="compiled", usual_sizes=("A",)),

@@ -1,6 +1,8 @@
 """What every library must be able to do, so that all are asked the same. Nothing here needs torch or jax."""
 
+import os
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any, Protocol
@@ -10,10 +12,13 @@ from numpy.typing import NDArray
 
 from benchmarks.cases import Size
 
-__all__ = ["Library", "Model", "check_model"]
+__all__ = ["DEVICE", "Library", "Model", "check_model", "to_numpy"]
+
+DEVICE = os.environ.get("BENCH_DEVICE", "cpu")
+"""Where flows are built and run: ``"cpu"`` or ``"cuda"``."""
 
 Array = Any
-"""The library's own kind of array; numpy reads all of them."""
+"""The library's own kind of array; :func:`to_numpy` reads all of them."""
 
 
 class Model(Protocol):
@@ -51,6 +56,8 @@ class Library:
         ways: For each way of running (``"eager"``, ``"compiled"``, ...) what makes a model of such a flow.
         notes: For each way what was set so that it runs at its best.
         prepare: Loads what is loaded once and is no part of a first call, such as a compiler.
+        place: Within what it gives, a builder makes arrays on the device.
+        memory: On a device with memory of its own: the megabytes that lie there at the most in a call.
     """
 
     name: str
@@ -58,6 +65,8 @@ class Library:
     ways: Mapping[str, Callable[[Any], Model]]
     notes: Mapping[str, str]
     prepare: Callable[[], None] = lambda: None
+    place: Callable[[], AbstractContextManager[object]] = nullcontext
+    memory: Callable[[Callable[[], object]], dict[str, float]] = lambda call: {}
 
     @property
     def version(self) -> str:
@@ -66,7 +75,14 @@ class Library:
 
     def build(self, family: str, size: Size, *, way: str) -> Model:
         """Build a fresh model that runs in one of the ways."""
-        return self.ways[way](self.builders[family](size))
+        with self.place():
+            flow = self.builders[family](size)
+        return self.ways[way](flow)
+
+
+def to_numpy(array: Array) -> NDArray[Any]:
+    """An array of any library, wherever it lies."""
+    return np.asarray(array.cpu() if hasattr(array, "cpu") else array)
 
 
 def check_model(model: Model, x: Array) -> None:
@@ -75,8 +91,8 @@ def check_model(model: Model, x: Array) -> None:
     Raises:
         RuntimeError: It does not, so that its times mean nothing.
     """
-    rows = np.asarray(x)
-    log_prob, samples = np.asarray(model.log_prob(x)), np.asarray(model.sample(len(rows)))
+    rows = to_numpy(x)
+    log_prob, samples = to_numpy(model.log_prob(x)), to_numpy(model.sample(len(rows)))
     if log_prob.shape != rows.shape[:1] or not np.isfinite(log_prob).all():
         raise RuntimeError(f"log_prob must be {len(rows)} finite numbers, got shape {log_prob.shape}.")
     if samples.shape != rows.shape or not np.isfinite(samples).all():

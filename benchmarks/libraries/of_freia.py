@@ -9,8 +9,8 @@ from FrEIA.modules import AffineCouplingOneSided, GLOWCouplingBlock
 from torch import Tensor
 
 from benchmarks.cases import Size
-from benchmarks.libraries.library import Library
-from benchmarks.libraries.on_torch import WAYS, Conditioner, TorchFlow, load_compiler
+from benchmarks.libraries.library import DEVICE, Library
+from benchmarks.libraries.on_torch import WAYS, Conditioner, TorchFlow, device_memory, load_compiler, on_device
 
 __all__ = ["LIBRARY"]
 
@@ -28,7 +28,10 @@ def _realnvp(size: Size) -> TorchFlow:
         z, log_det = flow(x)
         return log_det - 0.5 * (z.square() + math.log(2 * math.pi)).sum(1)
 
-    return TorchFlow(flow, log_prob, lambda count: flow(torch.randn(count, size.features), rev=True, jac=False)[0])
+    def sample(count: int) -> Tensor:
+        return flow(torch.randn(count, size.features, device=DEVICE), rev=True, jac=False)[0]
+
+    return TorchFlow(flow, log_prob, sample)
 
 
 LIBRARY = Library(
@@ -40,4 +43,6 @@ LIBRARY = Library(
         "compiled": "its blocks through torch.compile",
     },
     prepare=load_compiler,
+    place=on_device,
+    memory=device_memory,
 )

@@ -18,7 +18,7 @@ from nflows.transforms import (
 
 from benchmarks.cases import BINS, BOUND, Size
 from benchmarks.libraries.library import Library
-from benchmarks.libraries.on_torch import WAYS, Conditioner, TorchFlow, load_compiler
+from benchmarks.libraries.on_torch import WAYS, Conditioner, TorchFlow, device_memory, load_compiler, on_device
 
 __all__ = ["LIBRARY"]
 
@@ -62,4 +62,6 @@ LIBRARY = Library(
         "it makes no faster",
     },
     prepare=load_compiler,
+    place=on_device,
+    memory=device_memory,
 )

@@ -10,7 +10,7 @@ from normflows.flows.neural_spline.coupling import PiecewiseRationalQuadraticCou
 
 from benchmarks.cases import BINS, BOUND, Size
 from benchmarks.libraries.library import Library
-from benchmarks.libraries.on_torch import WAYS, Conditioner, TorchFlow, load_compiler
+from benchmarks.libraries.on_torch import WAYS, Conditioner, TorchFlow, device_memory, load_compiler, on_device
 
 __all__ = ["LIBRARY"]
 
@@ -75,4 +75,6 @@ LIBRARY = Library(
         "it makes no faster",
     },
     prepare=load_compiler,
+    place=on_device,
+    memory=device_memory,
 )

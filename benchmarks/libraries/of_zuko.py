@@ -6,7 +6,7 @@ from zuko.transforms import MonotonicRQSTransform
 
 from benchmarks.cases import BINS, Size
 from benchmarks.libraries.library import Library
-from benchmarks.libraries.on_torch import WAYS, TorchFlow, load_compiler
+from benchmarks.libraries.on_torch import WAYS, TorchFlow, device_memory, load_compiler, on_device
 
 __all__ = ["LIBRARY"]
 
@@ -53,4 +53,6 @@ LIBRARY = Library(
         "compiled": "log_prob and sample of that distribution through torch.compile, without a graph break",
     },
     prepare=load_compiler,
+    place=on_device,
+    memory=device_memory,
 )

@@ -14,7 +14,7 @@ import torch._dynamo  # which optimizers import at their first step: no part of 
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from benchmarks.libraries.library import Model
+from benchmarks.libraries.library import DEVICE, Model
 
 __all__ = [
     "WAYS",
@@ -23,11 +23,15 @@ __all__ = [
     "EagerModel",
     "TorchFlow",
     "TorchModel",
+    "device_memory",
     "load_compiler",
+    "on_device",
     "start_compiler",
 ]
 
 LEARNING_RATE = 1e-3
+
+torch.set_float32_matmul_precision("high" if os.environ.get("BENCH_MATMUL") == "tf32" else "highest")
 
 
 @dataclass(frozen=True)
@@ -58,19 +62,19 @@ class TorchModel:
 
     def take(self, rows: NDArray[np.float32]) -> Tensor:
         """Make a tensor of rows."""
-        return torch.from_numpy(rows)
+        return torch.from_numpy(rows).to(DEVICE)
 
     @torch.no_grad()
     def log_prob(self, x: Tensor) -> Tensor:
         """Log-densities in evaluation mode."""
         self.turn_to(training=False)
-        return self._log_prob(x)
+        return finished(self._log_prob(x))
 
     @torch.no_grad()
     def sample(self, count: int) -> Tensor:
         """Samples in evaluation mode."""
         self.turn_to(training=False)
-        return self._sample(count)
+        return finished(self._sample(count))
 
     def turn_to(self, *, training: bool) -> None:
         """Change the mode where it changes: doing so walks through all modules, which is no part of a call."""
@@ -92,7 +96,7 @@ class EagerModel(TorchModel):
         loss = -self._log_prob(x).mean()
         loss.backward()
         self._optimizer.step()
-        return loss.detach()
+        return finished(loss.detach())
 
 
 class CompiledModel(EagerModel):
@@ -121,6 +125,28 @@ class Conditioner(nn.Module):
         return self.net(x)
 
 
+def finished(result: Tensor) -> Tensor:
+    """The result, once the device has it."""
+    if DEVICE == "cuda":
+        torch.cuda.synchronize()
+    return result
+
+
+def on_device() -> torch.device:
+    """Within it, torch makes tensors on the device of the run."""
+    return torch.device(DEVICE)
+
+
+def device_memory(call: Callable[[], object]) -> dict[str, float]:
+    """Megabytes of the GPU between calls and at the most within one, counted by torch's own allocator."""
+    rest = torch.cuda.memory_allocated() / 1e6
+    torch.cuda.reset_peak_memory_stats()
+    call()
+    peak = torch.cuda.max_memory_allocated() / 1e6
+    figures = {"rest_mb": rest, "peak_mb": peak, "call_mb": peak - rest}
+    return {name: round(value, 1) for name, value in figures.items()}
+
+
 def load_compiler() -> None:
     """Get ready what torch.compile makes once, and not for each function: imports, and headers.
 
@@ -137,7 +163,8 @@ def load_compiler() -> None:
 def start_compiler() -> None:
     """Give this process a store of compiled functions with nothing of any flow in it."""
     os.environ["TORCHINDUCTOR_CACHE_DIR"] = folder = tempfile.mkdtemp()
-    shutil.copytree(os.environ["BENCH_COMPILER"], folder, dirs_exist_ok=True)
+    if Path(os.environ["BENCH_COMPILER"]).exists():
+        shutil.copytree(os.environ["BENCH_COMPILER"], folder, dirs_exist_ok=True)
 
 
 def _in_another_process(work: Callable[[], object]) -> None:

@@ -7,11 +7,21 @@ import torch
 from torch import Tensor
 
 from benchmarks.cases import BINS, BOUND, Size
-from benchmarks.libraries.library import Library
-from benchmarks.libraries.on_torch import LEARNING_RATE, TorchFlow, TorchModel, load_compiler, start_compiler
+from benchmarks.libraries.library import DEVICE, Library
+from benchmarks.libraries.on_torch import (
+    LEARNING_RATE,
+    TorchFlow,
+    TorchModel,
+    device_memory,
+    finished,
+    load_compiler,
+    on_device,
+    start_compiler,
+)
 from counterflow import flows
 from counterflow.bijections import AbstractTransformer, ScaleShift, Spline
 from counterflow.flows.layers import autoregressive_maps, couplings
+from counterflow.nets import conditioners_in
 from counterflow.training import Batch, TrainingStep, negative_log_likelihood
 
 __all__ = ["LIBRARY"]
@@ -50,13 +60,14 @@ class OurModel(TorchModel):
     """A flow that is trained by the library's own step."""
 
     def __init__(self, flow: flows.Flow, *, compile: bool = False) -> None:
+        flow.to(DEVICE)
         super().__init__(TorchFlow(flow, flow, flow.sample))
         self._step = TrainingStep(flow, negative_log_likelihood, compile=compile, trusted=True)
 
     def train_step(self, x: Tensor) -> Tensor:
         """Take one step."""
         self.turn_to(training=True)
-        return self._step(Batch(x), LEARNING_RATE)
+        return finished(self._step(Batch(x), LEARNING_RATE))
 
 
 class OurCompiledModel(OurModel):
@@ -74,11 +85,11 @@ class OurCompiledModel(OurModel):
 
     def log_prob(self, x: Tensor) -> Tensor:
         """Log-densities of rows."""
-        return self._evaluator().log_prob(x)
+        return finished(self._evaluator().log_prob(x))
 
     def sample(self, count: int) -> Tensor:
         """Samples from torch's own generator."""
-        return self._evaluator().sample(count)
+        return finished(self._evaluator().sample(count))
 
     def _evaluator(self) -> Any:
         if self._compiled is None:
@@ -93,6 +104,15 @@ def _compiled(flow: flows.Flow) -> Any:
         return flows.compiled(flow)
     log_prob, sample = (torch.compile(function, dynamic=False) for function in (flow, flow.sample))
     return SimpleNamespace(log_prob=torch.no_grad()(log_prob), sample=sample)
+
+
+class OurMixedModel(OurCompiledModel):
+    """The same with conditioners in bfloat16."""
+
+    def __init__(self, flow: flows.Flow) -> None:
+        self._precision = conditioners_in(flow, torch.bfloat16)
+        self._precision.__enter__()  # for as long as the model lives
+        super().__init__(flow)
 
 
 def _reversible(flow: flows.Flow) -> OurModel:
@@ -111,11 +131,14 @@ LIBRARY = Library(
         "NSF-C": lambda size: _coupling(size, SPLINE),
         "NSF-AR": lambda size: _autoregressive(size, SPLINE),
     },
-    ways={"eager": OurModel, "compiled": OurCompiledModel, "reversible": _reversible},
+    ways={"eager": OurModel, "compiled": OurCompiledModel, "mixed": OurMixedModel, "reversible": _reversible},
     notes={
         "eager": "layers as in the recipes, without ActNorm and linear maps, which not all peers have",
         "compiled": "the training step (optimizer included), densities and samples through torch.compile",
+        "mixed": "as compiled, the matrix products of conditioners in bfloat16",
         "reversible": "eager, activations recomputed from the output of each layer on the way back",
     },
     prepare=load_compiler,
+    place=on_device,
+    memory=device_memory,
 )

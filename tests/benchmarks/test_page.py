@@ -117,6 +117,21 @@ def test_memory_sets_50_layers_in_proportion_to_5():
     assert "| MAF | train step | ours | 33 | 33 | 1.0 |" in page
 
 
+def test_a_gpu_s_figures_stand_beside_what_it_can_do():
+    row = made_row(ours=4.0, fast=2.0, a=9.0, b=3.0)
+    result = made_engine(row) | {
+        "gpu": "a large abacus",
+        "ceilings": {"tf32": 5.0, "copy": 7.0},
+        "work": {"MAF A": {"sample": 1.0}},
+        "settings": {**settings(Plan(), 2), "matmul": "tf32"},
+        "note": "It was warm.",
+    }
+    page = make_page({"gpu": result})
+    assert "a large abacus" in page
+    assert "It was warm." in page
+    assert "| sample | MAF | A | 4.00 | 2.00 | 9.00 | 3.00 | 10.00% | 1.50 | 4.5 |" in page  # 0.5 of 5 TFLOP/s
+
+
 def test_flows_in_continuous_time_are_compared():
     row = {"size": "D=2", "divergence": "exact", "operation": "log_prob", "missing": {}}
     row["times"] = {"counterflow": figures(2.0), "zuko": figures(3.0), "torchdiffeq": figures(8.0)}

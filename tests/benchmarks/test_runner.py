@@ -1,6 +1,7 @@
 """The runner from end to end, with tiny flows and tables; nothing here depends on how fast the machine is."""
 
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -8,11 +9,13 @@ import pytest
 
 from benchmarks import __main__ as command
 from benchmarks import growth
-from benchmarks.cases import FAMILIES, OPERATIONS, Size
+from benchmarks.cases import FAMILIES, OPERATIONS, Case, Size
+from benchmarks.ceilings import worked
 from benchmarks.engine import run_engine
-from benchmarks.libraries import OURS
+from benchmarks.libraries import CONTESTANTS, OURS
 from benchmarks.machine import describe_machine
 from benchmarks.page import make_page, write_page
+from benchmarks.race import Field, race
 from benchmarks.results_folder import latest, write_result
 from benchmarks.tables import TableSettings, run_tables
 from benchmarks.timing import Plan
@@ -84,6 +87,36 @@ def test_growth_is_measured_from_small_to_large(grown):
     rows = grown["sweeps"]["layers"]["rows"]
     assert [row["size"] for row in rows] == ["1", "2", "3"]
     assert [row["parameters"][OURS[0]] / rows[0]["parameters"][OURS[0]] for row in rows] == [1, 2, 3]
+
+
+def test_what_is_compiled_is_prepared_side_by_side_and_called_first_once(monkeypatch):
+    monkeypatch.setitem(CONTESTANTS, OURS[0], replace(CONTESTANTS[OURS[0]], way="eager"))
+    monkeypatch.setitem(CONTESTANTS, OURS[1], replace(CONTESTANTS[OURS[0]], name=OURS[1]))
+    case = Case("MAF", "tiny", Size(4, 8, 1, 16))
+    with Field(OURS[:2], threads=1, tell=lambda _: None) as field:
+        monkeypatch.setitem(CONTESTANTS, OURS[1], replace(CONTESTANTS[OURS[1]], way="compiled"))
+        field.prepare([case], ("log_prob",), plan=QUICK, at_once=2)
+        prepared = field.entrant(OURS[1], case, QUICK)
+        first = prepared._first["log_prob"]
+        rows = race(field, case, ("log_prob",), plan=QUICK, tell=lambda _: None)
+        assert field.entrant(OURS[1], case, QUICK) is prepared  # it lasts
+        assert field.entrant(OURS[0], case, QUICK) is not field.entrant(OURS[0], case, QUICK)
+    assert rows[0]["times"][OURS[1]]["first_s"] == round(first[0], 4)
+    assert prepared._first == {}
+
+
+def test_without_a_gpu_nothing_is_measured_on_one(monkeypatch, capsys):
+    monkeypatch.setattr(command.torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(command.torch, "set_num_threads", lambda count: None)
+    command.main(["gpu", "--threads", "1"])
+    assert "needs an NVIDIA GPU" in capsys.readouterr().out
+
+
+def test_products_of_matrices_are_counted():
+    work = worked(Case("RealNVP", "tiny", Size(4, 8, 1, 16)))
+    products = 2 * 16 * (2 * 8 + 8 * 8 + 8 * 4)  # a net of two hidden layers from 2 to 4 numbers, for 16 rows
+    assert work["log_prob"] == work["sample"] == round(products / 1e9, 4)
+    assert work["train step"] > 2 * work["log_prob"]
 
 
 def test_who_was_slow_at_a_small_size_is_left_out_of_larger_ones():

@@ -342,7 +342,7 @@ def test_scikit_learn_manners():
     explainer = CounterfactualExplainer(model, schema=loan_schema(), method=PPCEF(cushion=0.3), random_state=5)
     parameters = explainer.get_params(deep=False)
     given = {"model": model, "schema": loan_schema(), "method": PPCEF(cushion=0.3), "random_state": 5}
-    assert parameters == given | {"density": None}
+    assert parameters == given | {"density": None, "device": "auto"}
     assert repr(CounterfactualExplainer(random_state=5)) == "CounterfactualExplainer(random_state=5)"
     again = explainer.set_params(random_state=6)
     assert again is explainer

@@ -1,6 +1,7 @@
 """What an explainer learns from a table once: two densities, their thresholds, and plausible made-up rows."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from counterflow.counterfactuals.splits import assign_roles
 from counterflow.counterfactuals.witness import WitnessReport, examine_witness
 from counterflow.flows import Flow
 from counterflow.persistence import SavedFolder
-from counterflow.tables import FlowEncoding, Schema
+from counterflow.tables import FlowEncoding, Schema, dequantizer
 from counterflow.training import fit
 
 __all__ = ["Background", "Telling", "learn_background"]
@@ -59,7 +60,18 @@ class Background:
     @property
     def scale(self) -> Float[Tensor, " columns"]:
         """The standardized unit of each column."""
-        return self.search.encoding.distance_scale
+        return self.search.encoding.distance_scale.cpu()
+
+    @contextmanager
+    def at(self, device: str) -> Iterator[None]:
+        """Let both densities be computed on a device for a while; rows come from the CPU and numbers go back to it."""
+        for density in (self.search, self.witness):
+            density.to(device)
+        try:
+            yield
+        finally:
+            for density in (self.search, self.witness):
+                density.cpu()
 
     def to_parts(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
         """Plain settings and tensors for a saved folder."""
@@ -110,6 +122,7 @@ def learn_background(
     progress: bool = False,
     checkpoint: Path | None = None,
     resume: bool = False,
+    device: str = "cpu",
 ) -> Background:
     """Train the search's flows and the witness on disjoint rows, calibrate both, and examine the witness.
 
@@ -125,6 +138,7 @@ def learn_background(
         progress: Show progress bars.
         checkpoint: A folder that follows the training, with a sub-folder for each flow; the caller removes it.
         resume: Go on from the checkpoint, to the same result as if nothing had been interrupted.
+        device: Where the flows are trained; they come back to the CPU.
 
     Returns:
         The background.
@@ -141,7 +155,7 @@ def learn_background(
         "search": plan_search_flows(len(roles.search), first) if density is None else plans_of(density, first),
         "witness": plan_witness_flows(len(roles.witness), derive_seed(seed, "witness") % 2**31),
     }
-    course = _Course(classes, progress, checkpoint, resume)
+    course = _Course(classes, progress, checkpoint, resume, device)
     learned: list[tuple[ClassDensity, list[Flow]]] = []
     for name, part, calibration in (
         ("search", roles.search, roles.search_calibration),
@@ -182,6 +196,7 @@ class _Course:
     progress: bool
     checkpoint: Path | None
     resume: bool
+    device: str
 
     def train(self, plan: Plan, encoding: FlowEncoding, numbers: Tensor, labels: Tensor, *, name: str) -> Flow:
         """Fit one class-conditional flow with fresh dequantization noise every batch."""
@@ -191,7 +206,8 @@ class _Course:
             numbers,
             context=nn.functional.one_hot(labels, self.classes).float(),
             generator=make_generator(plan.seed),
-            augment=encoding.dequantize,
+            augment=dequantizer(encoding),
+            device=self.device,
             checkpoint=None if self.checkpoint is None else self.checkpoint / name,
             resume=self.resume,
             progress=self.progress,

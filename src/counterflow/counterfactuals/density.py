@@ -30,7 +30,8 @@ class ClassDensity(nn.Module):
     """Flows over one encoding, and the calibration scores of each class.
 
     All log-densities are natural logarithms in the data's own units: per unit of each continuous column, and a
-    probability in each discrete one. All numbers are float64.
+    probability in each discrete one. All numbers are float64. Moved to a GPU, it computes there, and takes rows from
+    and gives numbers back to wherever the rows are.
 
     Args:
         encoding: Between rows and the flows' space.
@@ -92,9 +93,10 @@ class ClassDensity(nn.Module):
             numbers: Rows, or points between rows.
             labels: Their classes.
         """
-        points, log_weight = self.encoding.encode(numbers, self.noise[draw % len(self.noise), 0])
-        context = self._context(labels)
-        return torch.stack([flow(points, context) for flow in self.flows]) + log_weight
+        device = self.noise.device
+        points, log_weight = self.encoding.encode(numbers.to(device), self.noise[draw % len(self.noise), 0])
+        context = self._context(labels.to(device))
+        return (torch.stack([flow(points, context) for flow in self.flows]) + log_weight).to(numbers.device)
 
     def calibrate(self, numbers: Float[Tensor, "rows columns"], labels: Int[Tensor, " rows"]) -> None:
         """Take the scores of held-out real rows, each under its own class."""
@@ -117,9 +119,13 @@ class ClassDensity(nn.Module):
         return torch.tensor([conformal_threshold(scores, level) for scores in self.calibration], dtype=torch.float64)
 
     def _averaged(self, numbers: Tensor, labels: Tensor) -> Tensor:
-        points, log_weight = self.encoding.encode(numbers.expand(len(self.noise), *numbers.shape), self.noise)
-        context = self._context(labels).expand(len(self.noise), -1, -1)
-        return torch.stack([log_mean_exp(flow(points, context) + log_weight, 0) for flow in self.flows])
+        device = self.noise.device
+        points, log_weight = self.encoding.encode(
+            numbers.to(device).expand(len(self.noise), *numbers.shape), self.noise
+        )
+        context = self._context(labels.to(device)).expand(len(self.noise), -1, -1)
+        each = torch.stack([log_mean_exp(flow(points, context) + log_weight, 0) for flow in self.flows])
+        return each.to(numbers.device)
 
     def _context(self, labels: Tensor) -> Tensor:
         return nn.functional.one_hot(labels, self.classes).double()

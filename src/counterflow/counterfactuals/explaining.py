@@ -1,6 +1,8 @@
 """From a question about rows to an answer: search, then judge exactly what is returned."""
 
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Any, Protocol, runtime_checkable
 
@@ -65,6 +67,7 @@ def explain(
     model: AdaptedModel,
     provenance: dict[str, Any],
     skill: Any = None,
+    device: str = "cpu",
 ) -> CounterfactualAnswer:
     """Answer a question about the rows of a frame.
 
@@ -76,6 +79,7 @@ def explain(
         model: The user's model; the search uses its formula, the verdict the model itself.
         provenance: Hashes and versions to carry along.
         skill: What the method learned, if it learns.
+        device: Where flows are computed; all else is done on the CPU.
 
     Returns:
         ``question.count`` answers a row, in input order.
@@ -87,9 +91,20 @@ def explain(
         raise ModelError(f"{model.name} has no probabilities, so no range of them can be asked: leave probability out.")
     began = time.monotonic()
     batch = Batch(question, frame, background=background, model=model, norm=method.norm, skill=skill)
-    ranks, repaired = _search(batch, method)
-    answers, rows = torch.stack(ranks, 1).flatten(0, 1), np.repeat(np.arange(len(batch.numbers)), question.count)
-    return _judged(batch, answers, rows, repaired.T.flatten(), provenance=provenance, began=began)
+    with _flows_at(device, background, skill):
+        ranks, repaired = _search(batch, method)
+        answers, rows = torch.stack(ranks, 1).flatten(0, 1), np.repeat(np.arange(len(batch.numbers)), question.count)
+        return _judged(batch, answers, rows, repaired.T.flatten(), provenance=provenance, began=began)
+
+
+@contextmanager
+def _flows_at(device: str, *owners: Any) -> Iterator[None]:
+    """Let all who own flows compute them on a device for a while."""
+    with ExitStack() as stack:
+        for owner in owners:
+            if device != "cpu" and hasattr(owner, "at"):
+                stack.enter_context(owner.at(device))
+        yield
 
 
 def _search(batch: Batch, method: Method) -> tuple[list[Tensor], Bool[Tensor, "ranks rows"]]:

@@ -3,7 +3,6 @@
 import inspect
 import time
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,7 @@ from counterflow.bijections import Chain, LowerTriangular, Whitening
 from counterflow.core.errors import ArgumentError
 from counterflow.core.outcomes import FitOutcome
 from counterflow.flows import RECIPES, Flow, from_config
-from counterflow.tables import FlowEncoding
+from counterflow.tables import FlowEncoding, dequantizer
 from counterflow.tables.hints import did_you_mean, listed
 from counterflow.training import FitReport, fit
 
@@ -186,17 +185,10 @@ def _trained(
 ) -> FitReport:
     rows = torch.from_numpy(numbers)
     if encoding.discrete:
-        return train(_StartedAsGaussian(flow), rows, weights=weights, augment=partial(_dequantized, encoding))
+        return train(_StartedAsGaussian(flow), rows, weights=weights, augment=dequantizer(encoding))
     points, log_weight = encoding.encode(rows, encoding.center_noise)  # without noise a row is one point
     rows = torch.cat([points, log_weight.unsqueeze(1)], 1)
     return train(_StartedAsGaussian(flow), rows, weights=weights, augment=_split_weight)
-
-
-def _dequantized(encoding: FlowEncoding, rows: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Points under fresh noise, on the device where the rows are."""
-    if encoding.center_noise.device != rows.device:
-        encoding.to(rows.device)
-    return encoding.dequantize(rows, generator)
 
 
 def _split_weight(rows: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:

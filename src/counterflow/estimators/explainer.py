@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 from counterflow.counterfactuals import Background, CounterfactualAnswer, Method, Question, explain, learn_background
 from counterflow.counterfactuals.background import Telling
 from counterflow.counterfactuals.recipe_plans import Recipe
+from counterflow.estimators.devices import place_for
 from counterflow.estimators.explainer_folder import explainer_parts, model_of, restore_fit
 from counterflow.estimators.labels import (
     density_classes,
@@ -45,6 +46,8 @@ class CounterfactualExplainer(BaseEstimator):
         density: The flows of p(x|y) that the search uses: a recipe such as ``flows.maf`` or
             ``partial(flows.realnvp, layers=6)``, or several, whose lowest density counts; ``None`` for the usual two.
         random_state: The seed of everything.
+        device: Where flows are trained and computed: ``"cpu"``, ``"cuda"``, or ``"auto"`` for a GPU, where there is
+            one, as soon as there are rows enough to keep it busy. All else is done on the CPU.
 
     Attributes:
         schema_: The schema used.
@@ -71,8 +74,10 @@ class CounterfactualExplainer(BaseEstimator):
         method: str | Method = "ppcef",
         density: Recipe | Sequence[Recipe] | None = None,
         random_state: int = 0,
+        device: str = "auto",
     ) -> None:
         self.model = model
+        self.device = device
         self.density = density
         self.schema = schema
         self.method = method
@@ -86,6 +91,7 @@ class CounterfactualExplainer(BaseEstimator):
             method=self.method,
             density=self.density,
             random_state=self.random_state,
+            device=self.device,
         )
 
     def fit(
@@ -131,9 +137,10 @@ class CounterfactualExplainer(BaseEstimator):
         place = None if checkpoint is None else Path(checkpoint)
         how: dict[str, Any] = {"tell": tell, "progress": progress, "checkpoint": place, "resume": resume}
         how["seed"] = self.random_state
+        device = place_for(self.device, len(numbers), work="training")
         classes = len(model.classes or ()) if bins is None else len(bins)
         self.background_ = learn_background(
-            schema, numbers, labels, classes=classes, bins=bins, density=self.density, **how
+            schema, numbers, labels, classes=classes, bins=bins, density=self.density, device=device, **how
         )
         self.skill_ = learn_skill(
             config_of(self.method), model, X, codec=codec, numbers=numbers, background=self.background_, how=how
@@ -206,6 +213,7 @@ class CounterfactualExplainer(BaseEstimator):
             model=self.model_,
             provenance=self._provenance(method, seed),
             skill=self.skill_,
+            device=place_for(self.device, count_of_rows, work="explaining"),
         )
 
     def save(self, folder: str | Path) -> Path:

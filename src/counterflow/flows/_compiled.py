@@ -13,6 +13,7 @@ from torch import Tensor
 
 from counterflow.bijections import AbstractBijection, AbstractTransformer, Autoregressive, Chain, Invert
 from counterflow.core.compiling import compile_alone
+from counterflow.core.graphs import Recorded
 from counterflow.distributions.base import as_shape
 from counterflow.flows.flow import Flow
 from counterflow.nets import MaskedLinear
@@ -26,7 +27,8 @@ def compiled(flow: Flow) -> "CompiledFlow":
     The copy has the weights of this moment and never changes; masks are folded into them. Each function is compiled
     when it is first called, which takes seconds to minutes, and again for another number of points (once: from then on
     for any number). A way that goes step by step, as that of an autoregressive map towards data, is too long to be
-    compiled: there the function of one feature is.
+    compiled: there the function of one feature is. On a GPU every function is also recorded as a CUDA graph for each
+    shape that it is called with, and launched as a whole.
 
     Args:
         flow: The flow; it stays as it is.
@@ -110,8 +112,8 @@ class CompiledFlow:
 
     def _made(self, function: FunctionType, direction: str) -> Callable[..., Any]:
         if _goes_stepwise(self._flow.bijection, direction):
-            return function
-        return compile_alone(function, checked=("point", "context"))
+            return Recorded(function)
+        return Recorded(compile_alone(function, checked=("point", "context")))
 
 
 @dataclass(frozen=True)

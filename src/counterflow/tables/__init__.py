@@ -3,6 +3,7 @@
 from counterflow.tables.codec import TableCodec
 from counterflow.tables.column import Atom, Column, Kind
 from counterflow.tables.constraints import Constraints, check_constraints
+from counterflow.tables.dequantizer import dequantizer
 from counterflow.tables.encoding import FlowEncoding
 from counterflow.tables.frames import Backend, backend_of, empty_frame, read_table, to_arrow, write_table
 from counterflow.tables.grid import Grid
@@ -22,6 +23,7 @@ __all__ = [
     "Column",
     "Constraints",
     "FlowEncoding",
+    "dequantizer",
     "Grid",
     "Implies",
     "Is",

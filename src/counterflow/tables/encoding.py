@@ -173,7 +173,7 @@ class FlowEncoding(nn.Module):
     def dequantize(
         self, numbers: Float[Tensor, "*rows columns"], generator: torch.Generator | None = None
     ) -> tuple[Float[Tensor, "*rows dimension"], Float[Tensor, "*rows"]]:
-        """:meth:`encode` with fresh noise for every row: the ``augment`` of :func:`counterflow.training.fit`."""
+        """:meth:`encode` with fresh noise for every row."""
         shape = (*numbers.shape[:-1], self.dimension)
         noise = torch.rand(shape, generator=generator, dtype=numbers.dtype, device=numbers.device)
         return self.encode(numbers, noise)

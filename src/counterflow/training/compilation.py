@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from counterflow.core.compiling import compile_alone
+from counterflow.core.graphs import Recording
 from counterflow.training.adam import Moments, clipped, updated
 from counterflow.training.weights import Layout
 
@@ -41,7 +42,9 @@ def whole_step(
             whether the graph still holds; shapes and dtypes of batches are the caller's to check then.
 
     Returns:
-        The step; it is compiled when it is first called, and raises then what the compiler lacks.
+        The step; it is compiled when it is first called, and raises then what the compiler lacks. On a GPU a trusted
+        step is recorded too: it must be called with the same vector, moments and learning rate (whose contents
+        change), and with batches of one form.
     """
     objective = _Objective(module, loss)
     names = tuple("module." + name for name in layout.names)
@@ -58,9 +61,33 @@ def whole_step(
         return value
 
     options: dict[str, Any] = {"triton.cudagraphs": True} if layout.device.type == "cuda" else {}
-    if trusted:
-        return compile_alone(step, checked=(), options=options, fullgraph=True)
-    return torch.compile(step, options=options, fullgraph=True)
+    if not trusted:
+        return torch.compile(step, options=options, fullgraph=True)
+    alone = compile_alone(step, checked=(), fullgraph=True)
+    return _RecordedStep(alone) if layout.device.type == "cuda" else alone
+
+
+class _RecordedStep:
+    """A step on a GPU that is launched as one CUDA graph; where it cannot be recorded, it runs as it is."""
+
+    def __init__(self, step: WholeStep) -> None:
+        self._step = step
+        self._on_batch: Callable[[Any], Tensor] | None = None
+
+    def __call__(self, vector: Tensor, moments: Moments, batch: Any, learning_rate: Tensor) -> Tensor:
+        def real(batch: Any) -> Tensor:
+            return self._step(vector, moments, batch, learning_rate)
+
+        def rehearsal(batch: Any) -> Tensor:
+            return self._step(vector.clone(), Moments(*(value.clone() for value in moments)), batch, learning_rate)
+
+        if self._on_batch is None:
+            rehearsal(batch)  # what the compiler lacks is raised here
+            try:
+                self._on_batch = Recording(real, (batch,), warm_up=rehearsal)
+            except RuntimeError:
+                self._on_batch = real
+        return self._on_batch(batch)
 
 
 class _Objective(nn.Module):

@@ -15,8 +15,8 @@ from counterflow.tables import Rules
 
 __all__ = ["Drafter"]
 
-_POINTS_AT_ONCE = 2048
-"""So many draws are made at once: what is computed for them stays in the processor's cache."""
+_POINTS_AT_ONCE = {"cpu": 2048, "cuda": 2**18}
+"""So many draws are made at once: on a CPU what is computed for them stays in its cache, a GPU wants to be busy."""
 
 
 class Drafter(nn.Module):
@@ -103,12 +103,14 @@ class Drafter(nn.Module):
         temperature: float,
         generator: torch.Generator,
     ) -> Float[Tensor, "count rows columns"]:
-        """Draws in the flow's own space."""
+        """Draws in the flow's own space, made where the flow is; all else is on the CPU, chance included."""
         choices: Any = self.flow.bijection
-        few = max(1, _POINTS_AT_ONCE // count)
+        there = next(self.flow.parameters()).device
+        few = max(1, _POINTS_AT_ONCE[there.type] // count)
         parts = []
         for rows in torch.arange(len(context)).split(few):
-            z = self.flow.base.sample((count, len(rows)), generator=generator)
-            may = None if allowed is None else allowed[rows]
-            parts.append(choices.choose(z, context[rows], allowed=may, temperature=temperature))
+            z = torch.rand(count, len(rows), len(self.options.sizes), generator=generator, dtype=self.flow.dtype)
+            may = None if allowed is None else allowed[rows].to(there)
+            drawn = choices.choose(z.to(there), context[rows].to(there), allowed=may, temperature=temperature)
+            parts.append(drawn.cpu())
         return torch.cat(parts, 1)

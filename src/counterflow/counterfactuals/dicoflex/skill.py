@@ -1,6 +1,7 @@
 """What DiCoFlex knows once it has learned: a flow that draws counterfactuals of any row in one pass."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -36,6 +37,15 @@ class DiCoFlexSkill:
     def schema(self) -> Schema:
         """The columns."""
         return self.drafter.options.schema
+
+    @contextmanager
+    def at(self, device: str) -> Iterator[None]:
+        """Let the flow draw on a device for a while; rows come from the CPU and go back to it."""
+        self.drafter.flow.to(device)
+        try:
+            yield
+        finally:
+            self.drafter.flow.cpu()
 
     def has_seen(self, locked: Bool[Tensor, " columns"]) -> bool:
         """Whether exactly these columns were locked in some question of the training."""
