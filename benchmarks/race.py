@@ -195,7 +195,7 @@ def _check(rows: Sequence[dict[str, Any]], name: str, entrant: Entrant) -> None:
     if not timed:
         return
     try:
-        entrant.ask("check")
+        entrant.ask("check", operations=[row["operation"] for row in timed])
     except Failure as failure:
         for row in timed:
             del row["times"][name], row["parameters"][name]

@@ -15,12 +15,12 @@ import platform
 import sys
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from benchmarks.cases import Size, make_rows
+from benchmarks.cases import OPERATIONS, Size, make_rows
 from benchmarks.libraries import CONTESTANTS, Contestant, Library, load_library
 from benchmarks.libraries.library import DEVICE, Model, check_model, to_numpy
 from benchmarks.resident import measure_memory, resident_mb
@@ -173,7 +173,7 @@ class Bench:
         answers: Mapping[str, Callable[[], Answer]] = {
             "burst": lambda: {"seconds": [_seconds(self._call(request)) for _ in range(request["calls"])]},
             "memory": lambda: self._memory(self._call(request)),
-            "check": self._check,
+            "check": lambda: self._check(request.get("operations", OPERATIONS)),
             "density": lambda: {"log_prob": to_numpy(self._model.log_prob(self._taken(request))).tolist()},
             "draw": lambda: {"samples": to_numpy(self._model.sample(request["count"])).tolist()},
         }
@@ -190,8 +190,8 @@ class Bench:
     def _memory(self, call: Callable[[], object]) -> Answer:
         return measure_memory(call, before=self._before) if DEVICE == "cpu" else self._library.memory(call)
 
-    def _check(self) -> Answer:
-        check_model(self._model, self._x)
+    def _check(self, operations: Sequence[str]) -> Answer:
+        check_model(self._model, self._x, operations=operations)
         return {}
 
     def _taken(self, request: Answer) -> Any:

@@ -1,7 +1,7 @@
 """What every library must be able to do, so that all are asked the same. Nothing here needs torch or jax."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.cases import Size
+from benchmarks.cases import OPERATIONS, Size
 
 __all__ = ["DEVICE", "Library", "Model", "check_model", "to_numpy"]
 
@@ -85,16 +85,22 @@ def to_numpy(array: Array) -> NDArray[Any]:
     return np.asarray(array.cpu() if hasattr(array, "cpu") else array)
 
 
-def check_model(model: Model, x: Array) -> None:
+def check_model(model: Model, x: Array, *, operations: Sequence[str] = OPERATIONS) -> None:
     """See that a model computes what the others compute: one finite log-density a row, and finite samples.
+
+    Args:
+        model: A model that was timed.
+        x: The rows it was timed on.
+        operations: What was timed: samples are drawn only if they were, for that may take minutes.
 
     Raises:
         RuntimeError: It does not, so that its times mean nothing.
     """
     rows = to_numpy(x)
-    log_prob, samples = to_numpy(model.log_prob(x)), to_numpy(model.sample(len(rows)))
+    log_prob = to_numpy(model.log_prob(x))
     if log_prob.shape != rows.shape[:1] or not np.isfinite(log_prob).all():
         raise RuntimeError(f"log_prob must be {len(rows)} finite numbers, got shape {log_prob.shape}.")
+    samples = to_numpy(model.sample(len(rows))) if "sample" in operations else rows
     if samples.shape != rows.shape or not np.isfinite(samples).all():
         raise RuntimeError(f"samples must be {len(rows)} finite rows, got shape {samples.shape}.")
     if samples.dtype != rows.dtype or log_prob.dtype != rows.dtype:

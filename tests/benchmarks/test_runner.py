@@ -113,8 +113,8 @@ def test_without_a_gpu_nothing_is_measured_on_one(monkeypatch, capsys):
 
 
 def test_products_of_matrices_are_counted():
-    work = worked(Case("RealNVP", "tiny", Size(4, 8, 1, 16)))
-    products = 2 * 16 * (2 * 8 + 8 * 8 + 8 * 4)  # a net of two hidden layers from 2 to 4 numbers, for 16 rows
+    work = worked(Case("RealNVP", "small", Size(4, 64, 1, 256)))
+    products = 2 * 256 * (2 * 64 + 64 * 64 + 64 * 4)  # a net of two hidden layers from 2 to 4 numbers, for 256 rows
     assert work["log_prob"] == work["sample"] == round(products / 1e9, 4)
     assert work["train step"] > 2 * work["log_prob"]
 

@@ -32,7 +32,11 @@ class RowHashes:
 
     def contains(self, numbers: Float[Tensor, "rows columns"]) -> Bool[Tensor, " rows"]:
         """Whether each row is one of those hashed."""
-        return torch.from_numpy(np.isin(_hash_rows(numbers), self.hashes.numpy()))
+        known, asked = self.hashes.numpy(), _hash_rows(numbers)
+        if not len(known):
+            return torch.zeros(len(asked), dtype=torch.bool)
+        place = np.searchsorted(known, asked).clip(max=len(known) - 1)
+        return torch.from_numpy(known[place] == asked)
 
 
 def _hash_rows(numbers: Tensor) -> np.ndarray:

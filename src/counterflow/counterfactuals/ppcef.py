@@ -91,7 +91,7 @@ class PPCEF:
             "margin": 0.02,
             "validity": "log-odds",
             "learning_rate": 0.1,
-            "max_steps": 100,
+            "max_steps": 30,
             "patience": 5,
             "sparse": True,
         },
