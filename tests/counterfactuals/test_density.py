@@ -80,20 +80,17 @@ def test_pieces_of_a_large_table_are_put_together_in_order(monkeypatch):
 def test_draws_of_the_search_average_to_the_density():
     density = toy_density(mixed_schema(), mixed_numbers(80), flows=[NormalDensity(), NormalDensity((0.0, 0.5))])
     rows, labels = torch.from_numpy(mixed_numbers(15, seed=2)), labels_of(15)
-    draws = np.stack([density.at_draw(k, rows, labels, rounded=False).numpy() for k in range(8)])
+    draws = np.stack([density.at_draw(k, rows, labels).numpy() for k in range(8)])
     averaged = logsumexp(draws, axis=0) - np.log(8)
     np.testing.assert_allclose(density.member_log_densities(rows, labels).numpy(), averaged, rtol=1e-12)
     again = density.at_draw(8 + 3, rows, labels)
     assert torch.equal(again, density.at_draw(3, rows, labels))
-    torch.testing.assert_close(again, density.at_draw(3, rows, labels, rounded=False), rtol=1e-5, atol=1e-5)
-    exact, rounded = (density.log_density(rows, labels, rounded=rounded) for rounded in (False, True))
-    np.testing.assert_allclose(rounded, exact, rtol=1e-5)
 
 
 def test_a_draw_has_the_gradient_of_finite_differences():
     density = toy_density(plain_schema(3), plain_numbers(60, 3))
     rows = torch.from_numpy(plain_numbers(4, 3, seed=5)).requires_grad_()
-    assert torch.autograd.gradcheck(lambda x: density.at_draw(0, x, labels_of(4), rounded=False), (rows,))
+    assert torch.autograd.gradcheck(lambda x: density.at_draw(0, x, labels_of(4)), (rows,))
 
 
 def test_no_rows_have_no_densities():

@@ -144,4 +144,4 @@ def test_a_forest_is_explained_by_its_own_verdict(kind, tmp_path):
     assert answer.valid.mean() >= 0.95
     explainer.save(tmp_path / "folder")
     loaded = CounterfactualExplainer.load(tmp_path / "folder", model)
-    np.testing.assert_allclose(loaded.explain(rows, desired).numbers, answer.numbers, rtol=1e-9)
+    np.testing.assert_allclose(loaded.explain(rows[:3], desired).numbers, answer.numbers[:3], rtol=1e-9)

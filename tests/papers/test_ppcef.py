@@ -9,13 +9,11 @@ with the Euclidean distance, lambda = 100, delta the median log-density of real 
 0.005 for at most 500 steps. For two classes the paper writes max(1/2 + eps - p_t, 0) with eps = 0.05.
 """
 
-from functools import partialmethod
-
 import numpy as np
 import pytest
 import torch
 
-from counterflow.counterfactuals import PPCEF, ClassDensity
+from counterflow.counterfactuals import PPCEF
 from counterflow.counterfactuals.search import SearchResult
 from tests.counterfactuals.toys import (
     LinearModel,
@@ -78,12 +76,6 @@ def by_hand(task, x, *, weight, epsilon):
             hinges.append(max(delta - member.item(), 0.0))
         totals.append(distance + weight * (validity + np.mean(hinges)))
     return np.array(totals)
-
-
-@pytest.fixture(autouse=True)
-def _in_float64(monkeypatch):
-    """Formulas are compared digit by digit, which the search does not need."""
-    monkeypatch.setattr(ClassDensity, "at_draw", partialmethod(ClassDensity.at_draw, rounded=False))
 
 
 @pytest.mark.parametrize("model", [LinearModel([1.0, 2.0], 1.0), ThreeClasses()], ids=["two classes", "three"])

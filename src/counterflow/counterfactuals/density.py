@@ -7,7 +7,6 @@ the class has a plausibility of at most ``a`` with a chance of at most ``a``, av
 follows for one answer, person or subgroup.
 """
 
-import copy
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -17,7 +16,6 @@ from torch import Tensor, nn
 
 from counterflow.core.numerics import log_mean_exp
 from counterflow.metrics import conformal_pvalue, conformal_threshold
-from counterflow.nets import MaskedLinear
 from counterflow.tables import FlowEncoding
 
 __all__ = ["ClassDensity", "ConditionalDensity"]
@@ -64,40 +62,27 @@ class ClassDensity(nn.Module):
         noise = encoding.fixed_noise(draws if encoding.discrete else 1, seed=seed).double()
         self.register_buffer("noise", noise, persistent=False)
         self.calibration: list[Float[np.ndarray, " held_out"]] = []
-        self._rounded: dict[torch.device, nn.ModuleList] = {}
 
     def member_log_densities(
-        self, numbers: Float[Tensor, "rows columns"], labels: Int[Tensor, " rows"], *, rounded: bool = False
+        self, numbers: Float[Tensor, "rows columns"], labels: Int[Tensor, " rows"]
     ) -> Float[Tensor, "members rows"]:
         """Log-density under each flow, averaged over the fixed draws; without gradients."""
         rows = max(1, _POINTS_AT_ONCE // len(self.noise))
         pieces = zip(numbers.split(rows), labels.split(rows), strict=True)
         with torch.no_grad():
-            return torch.cat([self._averaged(part, label, rounded=rounded) for part, label in pieces], -1)
+            return torch.cat([self._averaged(part, label) for part, label in pieces], -1)
 
     def log_density(
-        self, numbers: Float[Tensor, "rows columns"], labels: Int[Tensor, " rows"], *, rounded: bool = False
+        self, numbers: Float[Tensor, "rows columns"], labels: Int[Tensor, " rows"]
     ) -> Float[np.ndarray, " rows"]:
-        """The score of each row under its class: the lowest log-density of the flows, or that of their mixture.
-
-        Args:
-            numbers: The rows.
-            labels: Their classes.
-            rounded: Let the flows compute in float32, in half the time: for rows that a search compares, and that are
-                judged in float64 in the end.
-        """
+        """The score of each row under its class: the lowest log-density of the flows, or that of their mixture."""
         if not len(numbers):
             return np.zeros(0)
-        members = self.member_log_densities(numbers, labels, rounded=rounded)
+        members = self.member_log_densities(numbers, labels)
         return (log_mean_exp(members, 0) if self.mixture else members.amin(0)).numpy()
 
     def at_draw(
-        self,
-        draw: int,
-        numbers: Float[Tensor, "rows columns"],
-        labels: Int[Tensor, " rows"],
-        *,
-        rounded: bool = True,
+        self, draw: int, numbers: Float[Tensor, "rows columns"], labels: Int[Tensor, " rows"]
     ) -> Float[Tensor, "members rows"]:
         """Log-density under each flow with a single dequantization draw; differentiable in ``numbers``.
 
@@ -107,14 +92,11 @@ class ClassDensity(nn.Module):
             draw: Which of the fixed draws, counted around.
             numbers: Rows, or points between rows.
             labels: Their classes.
-            rounded: Let the flows compute in float32: a search needs no more, and takes half the time.
         """
         device = self.noise.device
         points, log_weight = self.encoding.encode(numbers.to(device), self.noise[draw % len(self.noise), 0])
         context = self._context(labels.to(device))
-        flows, dtype = self._in(rounded=rounded)
-        each = torch.stack([flow(points.to(dtype), context.to(dtype)) for flow in flows])
-        return (each.double() + log_weight).to(numbers.device)
+        return (torch.stack([flow(points, context) for flow in self.flows]) + log_weight).to(numbers.device)
 
     def calibrate(self, numbers: Float[Tensor, "rows columns"], labels: Int[Tensor, " rows"]) -> None:
         """Take the scores of held-out real rows, each under its own class."""
@@ -136,27 +118,13 @@ class ClassDensity(nn.Module):
         """The least score whose plausibility reaches ``level``, for each class."""
         return torch.tensor([conformal_threshold(scores, level) for scores in self.calibration], dtype=torch.float64)
 
-    def _in(self, *, rounded: bool) -> tuple[nn.ModuleList, torch.dtype]:
-        """The flows that judge, in float64, or their copies in float32."""
-        if not rounded:
-            return self.flows, torch.float64
-        device = self.noise.device
-        if device not in self._rounded:
-            self._rounded[device] = copy.deepcopy(self.flows).float()
-            for part in self._rounded[device].modules():
-                if isinstance(part, MaskedLinear):
-                    part.fold()
-        return self._rounded[device], torch.float32
-
-    def _averaged(self, numbers: Tensor, labels: Tensor, *, rounded: bool) -> Tensor:
+    def _averaged(self, numbers: Tensor, labels: Tensor) -> Tensor:
         device = self.noise.device
         points, log_weight = self.encoding.encode(
             numbers.to(device).expand(len(self.noise), *numbers.shape), self.noise
         )
         context = self._context(labels.to(device)).expand(len(self.noise), -1, -1)
-        flows, dtype = self._in(rounded=rounded)
-        points, context = points.to(dtype), context.to(dtype)
-        each = torch.stack([log_mean_exp(flow(points, context).double() + log_weight, 0) for flow in flows])
+        each = torch.stack([log_mean_exp(flow(points, context) + log_weight, 0) for flow in self.flows])
         return each.to(numbers.device)
 
     def _context(self, labels: Tensor) -> Tensor:

@@ -19,10 +19,6 @@ from counterflow.tables import Rules
 __all__ = ["DifferentiableModel", "Oracle", "Quality", "Task"]
 
 
-_ROUNDING = 1e-5
-"""What a score in float32 may be off by, as a share of it; who judges in float64 must not find less."""
-
-
 @runtime_checkable
 class DifferentiableModel(Protocol):
     """The part of an adapted model that a search needs."""
@@ -142,9 +138,8 @@ class Task:
         output = self.verdict(numbers)
         met, missing, labels = self.goal.met(output), self.goal.gap(output, margin=0.0), self.goal.labels(output)
         score = torch.full_like(missing, -torch.inf)
-        score[met] = torch.from_numpy(self.density.log_density(numbers[met], labels[met], rounded=True))
-        sure = score - _ROUNDING * score.abs()
-        reached = [sure >= self.density.threshold(level)[labels] for level in (aim, self.min_plausibility)]
+        score[met] = torch.from_numpy(self.density.log_density(numbers[met], labels[met]))
+        reached = [score >= self.density.threshold(level)[labels] for level in (aim, self.min_plausibility)]
         tier = torch.where(met, torch.where(reached[1], torch.where(reached[0], 0, 1), 2), 3)
         copied = self._copied(numbers)
         cost = torch.where(tier < 2, self.distance(numbers), torch.where(met, -score, missing))
