@@ -20,8 +20,9 @@ from sklearn.preprocessing import StandardScaler
 
 from counterflow import Constraints, CounterfactualExplainer, Schema
 from counterflow.models import TableClassifier, adapt
-from counterflow.tables import FlowEncoding, Rules, TableCodec, read_table
+from counterflow.tables import Rules, TableCodec, read_table
 from experiments.tables import data_folder, machine, results_path
+from experiments.witness import OutsideWitness
 
 CODES = [-7, -8, -9]
 TARGET = "RiskPerformance"
@@ -40,7 +41,8 @@ def main() -> None:
     known, fresh = table.iloc[order[:7500]], table.iloc[order[7500:]]
     rows = fresh.iloc[: options.rows]
     results = {"machine": machine(), "seed": options.seed, "models": {}}
-    outside = OutsideWitness(schema, fresh)
+    labels = (fresh[TARGET] == "Good").to_numpy().astype(int)
+    outside = OutsideWitness(schema, TableCodec(schema).to_numbers(fresh), labels)
     for name, model in classifiers(schema, known).items():
         results["models"][name] = measure(name, model, schema, known, rows, outside)
     results_path("heloc.json").write_text(json.dumps(results, indent=2) + "\n")
@@ -58,7 +60,7 @@ def classifiers(schema: Schema, known: object) -> dict[str, object]:
     }
 
 
-def measure(name: str, model: object, schema: Schema, known: object, rows: object, outside: "OutsideWitness") -> dict:
+def measure(name: str, model: object, schema: Schema, known: object, rows: object, outside: OutsideWitness) -> dict:
     """Fit an explainer of one model, and explain with and without locked columns."""
     features = known.drop(columns=TARGET)
     began = time.perf_counter()
@@ -80,7 +82,7 @@ def measure(name: str, model: object, schema: Schema, known: object, rows: objec
             "valid_of_flippable": float(valid[flippable].mean()),
             "plausible_of_valid": metrics["plausible_share"],
             "witness_share": metrics["witness_share"],
-            "outside_witness_share": outside.share(answer.numbers[asked][valid]),
+            "outside_witness_share": outside.share(answer.numbers[asked][valid], np.ones(int(valid.sum()), int)),
             "kept": metrics["actionability"],
             "l2": metrics["proximity_l2"],
             "changed_features": metrics["changed_features"],
@@ -105,53 +107,6 @@ def best_corner(model: object, schema: Schema, answer: object, constraints: Cons
     corner = torch.where(slope > 0, rules.upper, rules.lower)
     corner = torch.where(rules.movable, corner, torch.from_numpy(answer.factual_numbers))
     return (adapted.logits(corner).argmax(1) == good).numpy() | answer.valid
-
-
-class OutsideWitness:
-    """A spline flow of another library on rows that the explainer never saw; cross-fitted in two halves."""
-
-    def __init__(self, schema: Schema, rows: object) -> None:
-        import zuko
-
-        numbers = TableCodec(schema).to_numbers(rows)
-        labels = (rows[TARGET] == "Good").to_numpy().astype(int)
-        half = len(rows) // 2
-        self.encoding = FlowEncoding.fit(schema, numbers[:half])
-        torch.manual_seed(0)  # noqa: TID251  zuko draws its weights from the global state
-        self.flow = zuko.flows.NSF(self.encoding.dimension, 2, transforms=3, bins=8, hidden_features=(96, 96))
-        self._train(torch.from_numpy(numbers[:half]), torch.from_numpy(labels[:half]))
-        good = numbers[half:][labels[half:] == 1]
-        self.calibration = np.sort(self.score(good))
-        print(f"outside witness: trained on {half} rows, calibrated on {len(good)}")
-
-    def share(self, numbers: np.ndarray, level: float = 0.1) -> float:
-        """The share of rows whose conformal p-value reaches the level."""
-        below = np.searchsorted(self.calibration, self.score(numbers), side="right")
-        return float((1 + below >= level * (len(self.calibration) + 1)).mean())
-
-    def score(self, numbers: np.ndarray) -> np.ndarray:
-        """Log-density under the class Good."""
-        context = torch.tensor([0.0, 1.0]).expand(len(numbers), 2)
-        with torch.no_grad():
-            return self.encoding.log_density(self._log_prob, torch.from_numpy(numbers), context=context).numpy()
-
-    def _log_prob(self, points: torch.Tensor, context: torch.Tensor | None) -> torch.Tensor:
-        return self.flow(context).log_prob(points.float()).double()
-
-    def _train(self, numbers: torch.Tensor, labels: torch.Tensor, epochs: int = 40) -> None:
-        context = torch.nn.functional.one_hot(labels, 2).float()
-        generator = torch.Generator().manual_seed(0)
-        optimizer = torch.optim.Adam(self.flow.parameters(), lr=3e-3)
-        batches = epochs * (len(numbers) // 256)
-        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, batches)
-        for _ in range(batches):
-            rows = torch.randint(len(numbers), (256,), generator=generator)
-            points, _ = self.encoding.dequantize(numbers[rows], generator)
-            optimizer.zero_grad()
-            (-self.flow(context[rows]).log_prob(points.float()).mean()).backward()
-            torch.nn.utils.clip_grad_norm_(self.flow.parameters(), 5.0)
-            optimizer.step()
-            schedule.step()
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ from counterflow.estimators.methods import METHODS
 from tests.laws.promises import answered, world
 
 RESULTS = Path(__file__).parent / "results" / "promises.json"
+EMPTY: dict[str, Any] = {"broken": [], "cases_by_method": {}, "endings": {}, "seconds": 0.0, "worlds": []}
 
 
 def main() -> None:
@@ -35,13 +36,17 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=2, help="questions for each world and method")
     parser.add_argument("--jobs", type=int, default=2, help="processes")
     parser.add_argument("--thorough", action="store_true", help="searches of their usual length")
+    parser.add_argument("--resume", action="store_true", help="keep the result that is there, and add missing worlds")
     options = parser.parse_args()
+    known = json.loads(RESULTS.read_text(encoding="utf-8")) if options.resume else EMPTY
+    seeds = [seed for seed in range(options.worlds) if seed not in {each["seed"] for each in known["worlds"]}]
     began, done = time.monotonic(), []
     with get_context("spawn").Pool(options.jobs, maxtasksperchild=3) as pool:
-        for result in pool.imap_unordered(partial(tried, options), range(options.worlds)):
+        for result in pool.imap_unordered(partial(tried, options), seeds):
             done.append(result)
-            broken = sum(len(each["broken"]) for each in done)
-            print(f"world {result['seed']}: {write(done, options, time.monotonic() - began):,} cases, {broken} broken")
+            found = together(known, done, options, time.monotonic() - began)
+            RESULTS.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+            print(f"world {result['seed']}: {found['cases']:,} cases, {len(found['broken'])} broken", flush=True)
 
 
 def tried(options: argparse.Namespace, seed: int) -> dict[str, Any]:
@@ -66,23 +71,23 @@ def tried(options: argparse.Namespace, seed: int) -> dict[str, Any]:
     return {**about, "cases": cases, "endings": endings, "broken": broken}
 
 
-def write(done: list[dict[str, Any]], options: argparse.Namespace, seconds: float) -> int:
-    """The result so far; returns the number of cases."""
-    done = sorted(done, key=lambda each: each["seed"])
-    cases, endings = (sum((each[key] for each in done), Counter()) for key in ("cases", "endings"))
-    result = {
+def together(
+    known: dict[str, Any], done: list[dict[str, Any]], options: argparse.Namespace, seconds: float
+) -> dict[str, Any]:
+    """What was known and what was done since, as one result."""
+    cases = sum((each["cases"] for each in done), Counter(known["cases_by_method"]))
+    endings = sum((each["endings"] for each in done), Counter(known["endings"]))
+    worlds = known["worlds"] + [{key: each[key] for key in ("seed", "columns", "rules", "model")} for each in done]
+    return {
         "cases": sum(cases.values()),
-        "broken": [sentence for each in done for sentence in each["broken"]],
+        "broken": known["broken"] + [sentence for each in done for sentence in each["broken"]],
         "cases_by_method": cases,
         "endings": dict(sorted(endings.items())),
         "settings": vars(options),
-        "seconds": round(seconds, 1),
+        "seconds": round(known["seconds"] + seconds, 1),
         "machine": {"system": platform.platform(), "python": platform.python_version(), "torch": torch.__version__},
-        "worlds": [{key: each[key] for key in ("seed", "columns", "rules", "model")} for each in done],
+        "worlds": sorted(worlds, key=lambda each: each["seed"]),
     }
-    RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    return result["cases"]
 
 
 if __name__ == "__main__":
