@@ -134,6 +134,14 @@ def test_classes_in_another_order(table, tmp_path):
     np.testing.assert_allclose(model.probabilities(rows)[:, model.class_index("no")], expected, rtol=1e-5)
 
 
+def parted(whole, path):
+    """The same model with its weights in a file beside it."""
+    import onnx
+
+    save = {"save_as_external_data": True, "location": "weights.bin", "size_threshold": 0, "convert_attribute": True}
+    onnx.save(onnx.load(str(whole)), str(path), **save)
+
+
 def refused(ended, *words):
     assert ended.code == 2
     assert all(word in ended.err for word in words), ended.err
@@ -147,6 +155,8 @@ def test_what_cannot_be(run, table, tmp_path):
     saved_onnx(table, tmp_path / "m.onnx")
     refused(fit("--model", "m.onnx"), "does not say what it answers", "output='logits'")
     refused(fit("--model", "gone.onnx"), "there is no file 'gone.onnx'")
+    parted(tmp_path / "m.onnx", tmp_path / "parted.onnx")
+    refused(fit("--model", "parted.onnx"), "'parted.onnx' keeps its weights in other files ('weights.bin')", "one file")
     wrong = ["--model", "m.onnx", "--model-output", "logits", "--model-classes", "no,maybe"]
     refused(fit(*wrong), "'maybe'", "'no', 'yes'")
     refused(fit("--model-output", "logits"), "say how to read a --model, and none was given")

@@ -77,7 +77,7 @@ def open_model(
         ModelError: It cannot be read or imported, or does not answer as was stated.
         MissingExtra: The library that reads the file is not installed.
     """
-    from counterflow.models import MODEL_FILES, wrap
+    from counterflow.models import MODEL_FILES, check_whole, wrap
 
     if spec is None:
         _check_unused(output, classes, "say how to read a --model, and none was given.")
@@ -86,6 +86,8 @@ def open_model(
     if path.suffix.lower() not in MODEL_FILES:
         _check_unused(output, classes, "are for files of models: wrap the model in its module with models.wrap.")
         return UsersModel(import_model(spec), spec)
+    if path.is_file():
+        check_whole(path)
     named = tuple(as_class(word, schema.classes) for word in as_names(classes)) or None
     if _answers(wrap(path, output=output, classes=named), schema, frame, required=named or not schema.classes):
         return UsersModel(wrap(path, output=output, classes=named), spec, path, output, named)

@@ -9,7 +9,7 @@ from counterflow.models.adapted import AdaptedModel
 from counterflow.models.adapting import adapt
 from counterflow.models.agreement import StandInReport
 from counterflow.models.borrowing import Loan
-from counterflow.models.files import MODEL_FILES, read_model
+from counterflow.models.files import MODEL_FILES, check_whole, read_model
 from counterflow.models.fingerprints import fingerprint
 from counterflow.models.own import own_parts, restore_own
 from counterflow.models.stand_in import distill, restore_stand_in, stand_in_parts
@@ -19,6 +19,7 @@ from counterflow.models.wrapping import WrappedModel, wrap
 
 __all__ = [
     "MODEL_FILES",
+    "check_whole",
     "AdaptedModel",
     "Loan",
     "StandInReport",

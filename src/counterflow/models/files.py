@@ -7,7 +7,7 @@ from typing import Any
 from counterflow.core.errors import ArgumentError, MissingExtra, ModelError
 from counterflow.tables.hints import listed
 
-__all__ = ["MODEL_FILES", "read_model"]
+__all__ = ["MODEL_FILES", "check_whole", "read_model"]
 
 
 def _xgboost(path: Path) -> Any:
@@ -89,3 +89,24 @@ def read_model(path: str | Path) -> Any:
     except Exception as error:
         words = " ".join(str(error).split())[:300]
         raise ModelError(f"'{path}' cannot be read as a model, with {type(error).__name__}: {words}") from error
+
+
+def check_whole(path: str | Path) -> None:
+    """Refuse a file that keeps a part of its model in other files, where one file is to be kept.
+
+    Raises:
+        ModelError: It is an ONNX file whose weights lie elsewhere (the package onnx must be there to look).
+    """
+    if Path(path).suffix.lower() != ".onnx":
+        return
+    try:
+        import onnx
+        from onnx.external_data_helper import ExternalDataInfo, uses_external_data
+    except ImportError:
+        return
+    weights = onnx.load(str(path), load_external_data=False).graph.initializer
+    if others := sorted({ExternalDataInfo(each).location for each in weights if uses_external_data(each)}):
+        raise ModelError(
+            f"'{path}' keeps its weights in other files ({listed(others)}), which a copy of it would lack: export it as "
+            "one file, or join them with onnx.save(onnx.load(path), path)."
+        )
