@@ -107,6 +107,6 @@ def check_whole(path: str | Path) -> None:
     weights = onnx.load(str(path), load_external_data=False).graph.initializer
     if others := sorted({ExternalDataInfo(each).location for each in weights if uses_external_data(each)}):
         raise ModelError(
-            f"'{path}' keeps its weights in other files ({listed(others)}), which a copy of it would lack: export it as "
-            "one file, or join them with onnx.save(onnx.load(path), path)."
+            f"'{path}' keeps its weights in other files ({listed(others)}), which a copy of it would lack: export it "
+            "as one file, or join them with onnx.save(onnx.load(path), path)."
         )
