@@ -177,14 +177,11 @@ def raw(setting: Setting, measures: Measures, asked: torch.Tensor, target: int, 
 
 
 def masked(setting: Setting, asked: torch.Tensor, target: int, *, masks: int = 20) -> dict[str, Any]:
-    """Locks that no question of the training had: a quarter of the columns at random."""
+    """Locks that no question of the training had: a quarter of the columns at random, or more of them."""
     generator = torch.Generator().manual_seed(setting.seed)
-    columns = len(setting.schema)
-    unseen: list[torch.Tensor] = []
-    while len(unseen) < masks:
-        mask = torch.randperm(columns, generator=generator) < max(2, columns // 4)
-        if not setting.skill.has_seen(mask):
-            unseen.append(mask)
+    unseen = unseen_locks(setting, masks, generator)
+    if not unseen:
+        return {"masks": 0}
     validity, coverage, kept = [], [], True
     for mask in unseen:
         draws = setting.skill.draw(asked[:100], target, norm=2.0, locked=mask, count=50, generator=generator)
@@ -193,14 +190,25 @@ def masked(setting: Setting, asked: torch.Tensor, target: int, *, masks: int = 2
         coverage.append(float(valid.any(0).double().mean()))
         kept = kept and bool((draws[..., mask] == asked[:100, mask]).all())
     return {
-        "masks": masks,
-        "locked_columns": int(unseen[0].sum()),
+        "masks": len(unseen),
+        "locked_columns": statistics.mean(int(mask.sum()) for mask in unseen),
         "locked_bit_by_bit": kept,
         "raw_validity_mean": statistics.mean(validity),
         "raw_validity_least": min(validity),
         "coverage_mean": statistics.mean(coverage),
         "coverage_least": min(coverage),
     }
+
+
+def unseen_locks(setting: Setting, masks: int, generator: torch.Generator) -> list[torch.Tensor]:
+    """Random locks that no question had, of the first size that has so many."""
+    columns, found = len(setting.schema), []
+    for size in range(max(2, columns // 4), columns - 2):
+        drawn = [torch.randperm(columns, generator=generator) < size for _ in range(50 * masks)]
+        found = [mask for mask in drawn if not setting.skill.has_seen(mask)][:masks]
+        if len(found) == masks:
+            break
+    return found
 
 
 def ceiling(setting: Setting, measures: Measures, target: int) -> dict[str, float]:

@@ -83,7 +83,7 @@ def run_fold(
     features, rows = table.features.iloc[known], table.features.iloc[fresh].iloc[:most]
     model = build(table, classifier).fit(features, table.labels[known])
     numbers = TableCodec(table.schema).to_numbers(features)
-    schema = table.schema if mixed else in_unit_ranges(table.schema, numbers)
+    schema = codes_free(table.schema) if mixed else in_unit_ranges(table.schema, numbers)
     constant = np.array(schema.names)[(numbers == numbers[:1]).all(0)].tolist()
     schema = schema.edit({name: {"actionable": False} for name in constant})
     began = time.perf_counter()
@@ -113,8 +113,16 @@ def in_unit_ranges(schema: Schema, numbers: np.ndarray) -> Schema:
     for column, values in zip(schema.columns, numbers.T, strict=True):
         plain = values[[column.code_of(value) is None for value in values]]
         cost = plain.std() / (values.max() - values.min()) if len(plain) and plain.std() > 0 else 1.0
-        atoms = tuple(replace(atom, may_change=True, allowed=True) for atom in column.atoms)
-        columns.append(replace(column, cost=float(cost), atoms=atoms))
+        columns.append(replace(column, cost=float(cost)))
+    return codes_free(replace(schema, columns=tuple(columns)))
+
+
+def codes_free(schema: Schema) -> Schema:
+    """The schema whose special codes may change, as everything may in the paper."""
+    columns = [
+        replace(column, atoms=tuple(replace(atom, may_change=True, allowed=True) for atom in column.atoms))
+        for column in schema.columns
+    ]
     return replace(schema, columns=tuple(columns))
 
 
