@@ -15,6 +15,7 @@ POSITIONAL: dict[str, str] = {
     "counterfactuals.ClassDensity.at_draw": "which draw, and the rows with their classes",
     "counterfactuals.DiCoFlex.restore": "settings, the folder they were saved in and the background, as Learner has it",
     "counterfactuals.Learner.restore": "settings, the folder they were saved in and the background learned beside them",
+    "counterfactuals.latent_ascent": "a generator, a model, images and their target, as the interface has them",
     "counterfactuals.learn_background": "schema, rows and labels are what is learned from; everything else has a name",
     "counterfactuals.search": "a problem, its start and its box are one thing to solve; everything else has a name",
     "nets.VelocityMLP.forward": "velocities are called with time, state and context everywhere",

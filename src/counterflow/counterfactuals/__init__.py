@@ -1,5 +1,6 @@
 """Counterfactual explanations: the question, the search, the judge, and the answer."""
 
+from counterflow.counterfactuals._latent_ascent import input_ascent, latent_ascent
 from counterflow.counterfactuals.answer import AnswerIndex, CounterfactualAnswer
 from counterflow.counterfactuals.auditing import Audit, GroupFigures, audit
 from counterflow.counterfactuals.background import Background, learn_background
@@ -11,6 +12,7 @@ from counterflow.counterfactuals.fitted import principal_reasons
 from counterflow.counterfactuals.goals import Goal, ValueGoal
 from counterflow.counterfactuals.group_changes import GroupChange
 from counterflow.counterfactuals.groups import GroupAnswer, explain_group, try_change
+from counterflow.counterfactuals.latent_ascent_answer import AscentAnswer
 from counterflow.counterfactuals.lesson import Learner, Lesson, Skill
 from counterflow.counterfactuals.paths import PathSettings, RecoursePath, recourse_path
 from counterflow.counterfactuals.ppcef import PPCEF
@@ -25,6 +27,7 @@ from counterflow.counterfactuals.witness import WitnessReport
 __all__ = [
     "PPCEF",
     "AnswerIndex",
+    "AscentAnswer",
     "Audit",
     "Background",
     "ClassDensity",
@@ -54,6 +57,8 @@ __all__ = [
     "consensus",
     "explain",
     "explain_group",
+    "input_ascent",
+    "latent_ascent",
     "learn_background",
     "principal_reasons",
     "propose_starts",

@@ -1,0 +1,78 @@
+"""The answer of latent ascent: a record that says how each image ended."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from counterflow.core.outcomes import RowStatus
+
+__all__ = ["AscentAnswer"]
+
+
+@dataclass(frozen=True, eq=False)
+class AscentAnswer:
+    """Images before and after, with what the model says of them.
+
+    Images may be vectors too: whatever the generator decodes.
+
+    Args:
+        originals: The images as they came.
+        images: The counterfactuals, as the model saw them; an image that failed holds the best attempt, one that was
+            as desired is unchanged.
+        reconstructions: What the generator makes of the latents of the originals: equal to them for a flow.
+        latents: The latents of ``images``; for an image that was as desired, that of the original.
+        probability: Of the target class, for ``images``; ``nan`` for a regressor.
+        prediction: The predicted class, or a regressor's value, for ``images``.
+        steps: How many steps each image made.
+        status: How each image ended: ``FOUND``, ``ALREADY_DESIRED`` or ``NOT_VALID``.
+        path: For each image what the model saw: at the start and at the end, or at every step if it was kept.
+
+    Example:
+        >>> one, two = torch.zeros(1, 3, 2, 2), torch.ones(1, 3, 2, 2)
+        >>> no = torch.tensor([0.99])
+        >>> answer = AscentAnswer(one, two, one, two, no, no, torch.tensor([7]), (RowStatus.FOUND,), (one,))
+        >>> answer.heatmap
+        tensor([[[3., 3.],
+                 [3., 3.]]])
+    """
+
+    originals: Float[Tensor, "n *event"]
+    images: Float[Tensor, "n *event"]
+    reconstructions: Float[Tensor, "n *event"]
+    latents: Float[Tensor, "n *latent"]
+    probability: Float[Tensor, " n"]
+    prediction: Float[Tensor, " n"]
+    steps: Int[Tensor, " n"]
+    status: tuple[RowStatus, ...]
+    path: tuple[Tensor, ...]
+
+    def __len__(self) -> int:
+        return len(self.status)
+
+    @property
+    def found(self) -> Bool[Tensor, " n"]:
+        """Where the model answers as desired."""
+        good = (RowStatus.FOUND, RowStatus.ALREADY_DESIRED)
+        return torch.tensor([status in good for status in self.status], dtype=torch.bool)
+
+    @property
+    def heatmap(self) -> Float[Tensor, "n *map"]:
+        """How much each pixel changed against the original, channels summed; each number, for vectors."""
+        return _heatmap(self.images, self.originals)
+
+    @property
+    def reconstruction_heatmap(self) -> Float[Tensor, "n *map"]:
+        """The same against the reconstruction: what the ascent changed, without what the generator lost before."""
+        return _heatmap(self.images, self.reconstructions)
+
+    @property
+    def reconstruction_error(self) -> Float[Tensor, " n"]:
+        """The root of the mean squared difference of each original and its reconstruction."""
+        return (self.reconstructions - self.originals).square().flatten(1).mean(1).sqrt()
+
+
+def _heatmap(after: Tensor, before: Tensor) -> Tensor:
+    change = (after - before).abs()
+    return change.sum(1) if change.dim() == 4 else change
