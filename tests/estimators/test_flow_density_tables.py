@@ -138,7 +138,7 @@ def test_a_saved_density_comes_back_bit_by_bit(kind, tmp_path):
     assert loaded.n_features_in_ == density.n_features_in_
 
 
-@pytest.mark.parametrize("flow", sorted(flows.RECIPES))
+@pytest.mark.parametrize("flow", sorted(flows.TABLE_RECIPES))
 def test_every_recipe_can_be_saved(flow, tmp_path):
     x = np.random.default_rng(0).normal(size=(80, 2))
     density = light(flow=flow, layers=None, max_epochs=1).fit(x)

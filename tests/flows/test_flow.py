@@ -85,9 +85,9 @@ def test_a_composed_flow_cannot_be_saved_to_a_folder(tmp_path):
         flows.compose(Affine(2)).save(tmp_path)
 
 
-@pytest.mark.parametrize("name", flows.RECIPES)
+@pytest.mark.parametrize("name", flows.TABLE_RECIPES)
 def test_config_is_plain_data_that_rebuilds_the_flow(name):
-    flow = flows.RECIPES[name](3, context_features=2, hidden=(4, 4))
+    flow = flows.TABLE_RECIPES[name](3, context_features=2, hidden=(4, 4))
     assert flow.config["recipe"] == name
     assert flow.config["hidden"] == [4, 4]
     rebuilt = flows.from_config(flow.config)
@@ -100,10 +100,10 @@ def test_unknown_recipe():
         flows.from_config({"recipe": "glowing", "features": 2})
 
 
-@pytest.mark.parametrize("name", [name for name in flows.RECIPES if name != "linear"])
+@pytest.mark.parametrize("name", [name for name in flows.TABLE_RECIPES if name != "linear"])
 def test_no_layers(name):
     with pytest.raises(ArgumentError, match="layers must be a whole number"):
-        flows.RECIPES[name](3, layers=0)
+        flows.TABLE_RECIPES[name](3, layers=0)
 
 
 @pytest.mark.parametrize("name", [name for name in FLOWS if name.endswith("context")])
@@ -126,9 +126,9 @@ def test_change_of_context_of_a_normal_law_shifts_by_the_mean():
     torch.testing.assert_close(flows.change_context(flow, x, before=before, after=after), x + 3 * (after - before))
 
 
-@pytest.mark.parametrize("name", flows.RECIPES)
+@pytest.mark.parametrize("name", flows.TABLE_RECIPES)
 def test_initialization_makes_data_in_any_unit_standard(name):
-    flow, x = flows.RECIPES[name](2).double(), 1e4 + 1e3 * draw(500, 2)
+    flow, x = flows.TABLE_RECIPES[name](2).double(), 1e4 + 1e3 * draw(500, 2)
     flows.initialize(flow, x)
     z = flow.to_latent(x)[0]
     assert z.mean(0).abs().max() < 0.5

@@ -18,6 +18,7 @@ from counterflow.core.ode import AdaptiveSolver, FixedSolver, Solver
 FEATURES = 3
 CONTEXT = 2
 SHAKE = 0.15
+PICTURE = (1, 4, 4)
 
 Points = Callable[[torch.Generator], Tensor]
 
@@ -51,6 +52,10 @@ def around(generator: torch.Generator) -> Tensor:
 
 def image(generator: torch.Generator) -> Tensor:
     return torch.randn(12, 2, 2, 2, dtype=torch.float64, generator=generator)
+
+
+def picture(generator: torch.Generator) -> Tensor:
+    return torch.randn(12, *PICTURE, dtype=torch.float64, generator=generator)
 
 
 SATURATES = "a distribution function is flat far out"
@@ -99,6 +104,14 @@ def mixed_angles(generator: torch.Generator, **settings: object) -> nn.Module:
 
 def coupling(transformer: b.AbstractTransformer, **settings: object) -> Callable[[torch.Generator], nn.Module]:
     return lambda g: b.Coupling(FEATURES, transformer, hidden=(8,), generator=g, **settings)
+
+
+def conv_coupling(transformer: b.AbstractTransformer, **settings: object) -> Callable[[torch.Generator], nn.Module]:
+    return lambda g: b.ConvCoupling((2, 2, 2), transformer, hidden=(4, 4), generator=g, **settings)
+
+
+def checkerboard(transformer: b.AbstractTransformer, **settings: object) -> Callable[[torch.Generator], nn.Module]:
+    return lambda g: b.CheckerboardCoupling((2, 2, 2), transformer, hidden=(4, 4), generator=g, **settings)
 
 
 def autoregressive(transformer: b.AbstractTransformer, **settings: object) -> Callable[[torch.Generator], nn.Module]:
@@ -182,6 +195,9 @@ BIJECTIONS: dict[str, Case] = {
     "chain": Case(
         lambda g: b.Chain([b.Affine(FEATURES), b.Permutation.reversal(FEATURES), coupling(b.ScaleShift())(g)])
     ),
+    "checkerboard_affine_context": Case(checkerboard(b.ScaleShift(2.0), context_features=CONTEXT), image, CONTEXT),
+    "checkerboard_shift": Case(checkerboard(b.Shift(), flip=True), image),
+    "checkerboard_spline_residual": Case(checkerboard(SPLINE, residual=True), image, round_trip=1e-7),
     "circular_coupling": Case(
         lambda g: b.CircularCoupling(
             FEATURES, kept=(1,), angles=(0, 1, 2), circular=b.CircularSpline(4), linear=SPLINE, hidden=(8,), generator=g
@@ -206,6 +222,13 @@ BIJECTIONS: dict[str, Case] = {
     ),
     "continuous_squash": Case(continuous("squash", CONTEXT), anywhere, CONTEXT, round_trip=SOLVED, exempt=ADAPTIVE),
     "continuous_user": Case(users_velocity, anywhere, CONTEXT, round_trip=SOLVED, exempt=ADAPTIVE),
+    "conv_coupling_affine_context": Case(
+        conv_coupling(b.ScaleShift(2.0), context_features=CONTEXT, flip=True), image, CONTEXT
+    ),
+    "conv_coupling_residual_context": Case(
+        conv_coupling(b.ScaleShift(2.0), context_features=CONTEXT, residual=True), image, CONTEXT
+    ),
+    "conv_coupling_shift": Case(conv_coupling(b.Shift()), image),
     "coupling_affine": Case(coupling(b.ScaleShift())),
     "coupling_affine_context": Case(coupling(b.ScaleShift(), context_features=CONTEXT, flip=True), anywhere, CONTEXT),
     "coupling_bernstein": Case(coupling(b.Bernstein(degree=6, bound=3.0))),
@@ -240,6 +263,7 @@ BIJECTIONS: dict[str, Case] = {
         lambda g: b.Interval(-1.0, 2.0, event_shape=FEATURES), unit, exempt={"extremes": "needs (-1, 2)"} | FIXED
     ),
     "invert": Case(lambda g: b.Invert(autoregressive(b.ScaleShift(), context_features=CONTEXT)(g)), anywhere, CONTEXT),
+    "invertible_conv": Case(lambda g: b.invertible_conv((2, 2, 2), generator=g), image),
     "linear": Case(
         lambda g: b.Linear(torch.randn(FEATURES, FEATURES, generator=g), torch.ones(FEATURES)), exempt=FIXED
     ),
@@ -255,9 +279,17 @@ BIJECTIONS: dict[str, Case] = {
     "normal_quantile": Case(
         lambda g: b.Invert(b.NormalCDF(FEATURES)), unit, exempt={"extremes": "needs (0, 1)"} | FIXED
     ),
+    "on_channels": Case(lambda g: b.OnChannels(2, b.Affine((1, 2, 2))), image),
+    "on_channels_context": Case(
+        lambda g: b.OnChannels(2, b.Affine((1, 2, 2), context_features=CONTEXT, generator=g)), image, CONTEXT
+    ),
     "on_features": Case(lambda g: b.OnFeatures(FEATURES, b.ActNorm(2), chosen=[2, 0])),
     "orthogonal": Case(lambda g: b.Orthogonal(FEATURES, generator=g)),
     "permutation": Case(lambda g: b.Permutation([2, 0, 1]), exempt=FIXED),
+    "pixelwise_actnorm": Case(lambda g: b.PixelWise(b.ActNorm(2), (2, 2)), image),
+    "pixelwise_context": Case(
+        lambda g: b.PixelWise(b.Affine(2, context_features=CONTEXT, generator=g), (2, 2)), image, CONTEXT
+    ),
     "planar_step": Case(lambda g: b.Planar(FEATURES, generator=g)),
     "planar_step_context": Case(
         lambda g: b.Planar(FEATURES, context_features=CONTEXT, hidden=(4,), generator=g), anywhere, CONTEXT
@@ -275,6 +307,9 @@ BIJECTIONS: dict[str, Case] = {
     ),
     "reversal": Case(lambda g: b.Permutation.reversal(FEATURES), exempt=FIXED),
     "sigmoid": Case(lambda g: b.Sigmoid(FEATURES), middle, exempt=FAR | FIXED),
+    "squeezed": Case(
+        lambda g: b.Squeezed(b.ConvCoupling((4, 2, 2), b.ScaleShift(2.0), hidden=(4,), generator=g)), picture
+    ),
     "sylvester_step": Case(lambda g: b.Sylvester(FEATURES, units=2, generator=g)),
     "sylvester_step_context": Case(
         lambda g: b.Sylvester(FEATURES, units=2, context_features=CONTEXT, generator=g), anywhere, CONTEXT
@@ -316,6 +351,17 @@ def _recipe(name: str, context_features: int, features: int = FEATURES) -> Calla
     return build
 
 
+def _image_recipe(
+    name: str, context_features: int, shape: tuple[int, int, int] = PICTURE, **settings: object
+) -> Callable[[torch.Generator], nn.Module]:
+    def build(generator: torch.Generator) -> nn.Module:
+        depth = {"steps": 2} if name == "glow" else {"layers": 2}
+        chosen = {"hidden": (4,)} | depth | settings
+        return flows.RECIPES[name](shape, context_features=context_features, generator=generator, **chosen)
+
+    return build
+
+
 LIGHT = {"unconstrained_monotone": {"units": 3, "nodes": 16, "bound": 3.0}}
 PRECISE = {"continuous": {"atol": 1e-10, "rtol": 1e-10}}
 
@@ -332,14 +378,23 @@ FLOWS: dict[str, Case] = {
         round_trip=SMOOTH.get(name, 1e-9),
         exempt=ADAPTIVE if name == "continuous" else {},
     )
-    for name in flows.RECIPES
+    for name in flows.TABLE_RECIPES
     for context in (0, CONTEXT)
+} | {
+    "glow": Case(_image_recipe("glow", 0, levels=2), picture),
+    "glow_additive_context": Case(_image_recipe("glow", CONTEXT, levels=2, affine=False), picture, CONTEXT),
+    "image_realnvp": Case(_image_recipe("image_realnvp", 0, levels=1), picture),
+    "image_realnvp_context": Case(_image_recipe("image_realnvp", CONTEXT, levels=1), picture, CONTEXT),
 }
 
 SMALL_FLOWS: dict[str, Case] = {
     f"{name}_{features}d": Case(_recipe(name, CONTEXT, features), anywhere, CONTEXT, reach=REACH.get(name, 14.0))
-    for name in flows.RECIPES
+    for name in flows.TABLE_RECIPES
     for features in (1, 2)
+} | {
+    f"{name}_{'x'.join(map(str, shape))}": Case(_image_recipe(name, CONTEXT, shape), context_features=CONTEXT)
+    for name in ("glow", "image_realnvp")
+    for shape in ((1, 1, 1), (1, 1, 2), (2, 1, 1))
 }
 
 ALL: dict[str, Case] = BIJECTIONS | FLOWS

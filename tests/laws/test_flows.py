@@ -1,5 +1,7 @@
 """What must hold for every flow as a density: total mass one, samples that follow it, and a save that is exact."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -16,10 +18,10 @@ every = pytest.mark.parametrize("name", FLOWS)
 
 def density_on_grid(flow: flows.Flow, context: Tensor, *, grid: np.ndarray) -> np.ndarray:
     """The density at all points of a square (or linear) grid under one context."""
-    axis = torch.from_numpy(grid)
-    points = torch.cartesian_prod(*(axis for _ in range(flow.features))).reshape(-1, flow.features)
+    axis, size = torch.from_numpy(grid), math.prod(flow.event_shape)
+    points = torch.cartesian_prod(*(axis for _ in range(size))).reshape(-1, *flow.event_shape)
     with torch.no_grad():
-        return flow(points, context).exp().reshape([len(grid)] * flow.features).numpy()
+        return flow(points, context).exp().reshape([len(grid)] * size).numpy()
 
 
 @small
@@ -35,10 +37,10 @@ def test_density_integrates_to_one(name):
 def test_samples_follow_the_density(name):
     """Each coordinate of a sample, put through its marginal distribution function, is uniform."""
     flow, context = SMALL_FLOWS[name].make(), draw(CONTEXT)
-    x = flow.sample(4000, context, generator=torch.Generator().manual_seed(3)).numpy()
+    x = flow.sample(4000, context, generator=torch.Generator().manual_seed(3)).flatten(1).numpy()
     grid = np.linspace(-1, 1, 561) * SMALL_FLOWS[name].reach
     density = density_on_grid(flow, context, grid=grid)
-    for i in range(flow.features):
+    for i in range(x.shape[1]):
         marginal = density if density.ndim == 1 else trapezoid(density, grid, axis=1 - i)
         cdf = cumulative_trapezoid(marginal, grid, initial=0.0)
         uniform = np.interp(x[:, i], grid, cdf)
@@ -49,7 +51,7 @@ def test_samples_follow_the_density(name):
 def test_log_prob_of_samples_agrees_with_sampling(name):
     flow, context = FLOWS[name].make(), FLOWS[name].data()[1]
     x, log_prob = flow.sample_and_log_prob(5, context, generator=torch.Generator().manual_seed(0))
-    assert x.shape == (5, *(() if context is None else (len(context),)), flow.features)
+    assert x.shape == (5, *(() if context is None else (len(context),)), *flow.event_shape)
     torch.testing.assert_close(flow(x, context), log_prob, rtol=1e-6, atol=1e-6)
     again = flow.sample(5, context, generator=torch.Generator().manual_seed(0))
     assert torch.equal(again, x)
@@ -114,7 +116,7 @@ def test_a_fresh_flow_is_the_standard_normal_density(name):
     flow, (x, context) = case.build(torch.Generator().manual_seed(0)).double(), case.data()
     circle = torch.distributions.Uniform(torch.tensor(-np.pi, dtype=torch.float64), np.pi)
     law = circle if name.startswith("circular") else torch.distributions.Normal(0.0, 1.0)
-    expected = law.log_prob(x).sum(-1)
+    expected = law.log_prob(x).flatten(1).sum(-1)
     torch.testing.assert_close(flow(x, context), expected, rtol=1e-12, atol=1e-12)
 
 

@@ -8,10 +8,12 @@ from counterflow.bijections.autoregressive import Autoregressive
 from counterflow.bijections.base import AbstractBijection, AbstractDataDependent
 from counterflow.bijections.bernstein import Bernstein
 from counterflow.bijections.chain import Chain
+from counterflow.bijections.checkerboard import CheckerboardCoupling
 from counterflow.bijections.circular_coupling import CircularCoupling
 from counterflow.bijections.circular_spline import CircularSpline
 from counterflow.bijections.clip import Clip
 from counterflow.bijections.continuous import Continuous, solve_report, trajectory
+from counterflow.bijections.conv_coupling import ConvCoupling
 from counterflow.bijections.coupling import Coupling
 from counterflow.bijections.dequantization import UniformDequantization, VariationalDequantization
 from counterflow.bijections.elementwise import AbstractElementwise, Elementwise
@@ -25,14 +27,17 @@ from counterflow.bijections.mixture_cdf import MixtureCDF, transport
 from counterflow.bijections.monotone_integral import MonotoneIntegral
 from counterflow.bijections.monotone_net import MonotoneNet
 from counterflow.bijections.normal_cdf import NormalCDF
+from counterflow.bijections.on_channels import OnChannels
 from counterflow.bijections.on_features import OnFeatures
 from counterflow.bijections.orthogonal import Orthogonal
 from counterflow.bijections.permutation import Permutation
+from counterflow.bijections.pixelwise import PixelWise, invertible_conv
 from counterflow.bijections.planar import Planar
 from counterflow.bijections.radial import Radial
 from counterflow.bijections.residual import Residual
 from counterflow.bijections.sigmoid import Sigmoid
 from counterflow.bijections.sort import Sort
+from counterflow.bijections.squeeze import Squeezed, squeeze, unsqueeze
 from counterflow.bijections.sum_of_squares import SumOfSquares
 from counterflow.bijections.surjection import AbstractSurjection, SideBySide
 from counterflow.bijections.sylvester import Sylvester
@@ -62,9 +67,11 @@ __all__ = [
     "Autoregressive",
     "Bernstein",
     "Chain",
+    "CheckerboardCoupling",
     "CircularCoupling",
     "CircularSpline",
     "Continuous",
+    "ConvCoupling",
     "Coupling",
     "Elementwise",
     "Exp",
@@ -77,9 +84,11 @@ __all__ = [
     "MonotoneIntegral",
     "MonotoneNet",
     "NormalCDF",
+    "OnChannels",
     "OnFeatures",
     "Orthogonal",
     "Permutation",
+    "PixelWise",
     "Planar",
     "Radial",
     "Residual",
@@ -87,12 +96,16 @@ __all__ = [
     "Shift",
     "Sigmoid",
     "Spline",
+    "Squeezed",
     "SumOfSquares",
     "Sylvester",
     "TransformerAutoregressive",
     "Whitening",
+    "invertible_conv",
     "solve_report",
+    "squeeze",
     "trajectory",
     "transport",
+    "unsqueeze",
     "verify",
 ]

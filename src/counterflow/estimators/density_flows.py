@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from counterflow.bijections import Chain, LowerTriangular, Whitening
 from counterflow.core.errors import ArgumentError
 from counterflow.core.outcomes import FitOutcome
-from counterflow.flows import RECIPES, Flow, from_config
+from counterflow.flows import RECIPES, TABLE_RECIPES, Flow, from_config
 from counterflow.tables import FlowEncoding, dequantizer
 from counterflow.tables.hints import did_you_mean, listed
 from counterflow.training import FitReport, fit
@@ -62,10 +62,11 @@ def build_flow(
     """
     if callable(flow):
         return _built_by(flow, features, generator)
-    if flow not in RECIPES:
+    if flow not in TABLE_RECIPES:
+        names = listed(sorted(TABLE_RECIPES), limit=20)
         raise ArgumentError(
-            f"flow must be a function that builds a flow or one of {listed(sorted(RECIPES), limit=20)}, got {flow!r}."
-            f"{did_you_mean(flow, RECIPES)}"
+            f"flow must be a function that builds a flow or one of {names}, got {flow!r}."
+            f"{did_you_mean(flow, TABLE_RECIPES)}"
         )
     settings: dict[str, Any] = {"hidden": _widths(hidden)}
     if layers is not None:

@@ -5,6 +5,8 @@ from counterflow.flows._compiled import CompiledFlow, compiled
 from counterflow.flows._continuous import continuous
 from counterflow.flows._flow_matching import fit_flow_matching
 from counterflow.flows._gaussianization import gaussianization
+from counterflow.flows._glow import glow
+from counterflow.flows._image_realnvp import image_realnvp
 from counterflow.flows._linear import linear
 from counterflow.flows._maf import iaf, maf
 from counterflow.flows._monotone import neural_autoregressive, unconstrained_monotone
@@ -18,7 +20,7 @@ from counterflow.flows._transformer import transformer_autoregressive
 from counterflow.flows.bases import with_base
 from counterflow.flows.facade import FlowDistribution
 from counterflow.flows.flow import Flow
-from counterflow.flows.recipe import RECIPES, from_config, load
+from counterflow.flows.recipe import RECIPES, TABLE_RECIPES, from_config, load
 from counterflow.flows.surjective import SurjectiveFlow, dequantized
 from counterflow.flows.tools import change_context, compose, initialize, reversible
 
@@ -26,6 +28,7 @@ __all__ = [
     "SurjectiveFlow",
     "dequantized",
     "RECIPES",
+    "TABLE_RECIPES",
     "CompiledFlow",
     "Flow",
     "FlowDistribution",
@@ -38,7 +41,9 @@ __all__ = [
     "fit_flow_matching",
     "from_config",
     "gaussianization",
+    "glow",
     "iaf",
+    "image_realnvp",
     "initialize",
     "linear",
     "load",

@@ -10,15 +10,26 @@ from counterflow.core.errors import ArgumentError
 from counterflow.flows.flow import Flow
 from counterflow.persistence import load_folder
 
-__all__ = ["RECIPES", "from_config", "load", "recipe"]
+__all__ = ["RECIPES", "TABLE_RECIPES", "from_config", "image_recipe", "load", "recipe"]
 
 P = ParamSpec("P")
 
 RECIPES: dict[str, Callable[..., Flow]] = {}
+"""Every recipe by its name."""
+
+TABLE_RECIPES: dict[str, Callable[..., Flow]] = {}
+"""Those whose points are rows of numbers, built as ``build(features, ...)``; the others take an image's shape."""
 
 
 def recipe(build: Callable[P, Flow]) -> Callable[P, Flow]:
-    """Register a function that builds a flow, and write its arguments into ``flow.config``."""
+    """Register a function that builds a flow of rows, and write its arguments into ``flow.config``."""
+    built = image_recipe(build)
+    TABLE_RECIPES[build.__name__] = built
+    return built
+
+
+def image_recipe(build: Callable[P, Flow]) -> Callable[P, Flow]:
+    """Register a function that builds a flow of images, and write its arguments into ``flow.config``."""
     signature = inspect.signature(build)
 
     @wraps(build)

@@ -3,6 +3,7 @@
 :func:`evaluate` gathers them; the share of answers that convince an independent witness stands first.
 """
 
+from counterflow.metrics.bits import bits_per_dimension
 from counterflow.metrics.changes import changed_features, sparsity
 from counterflow.metrics.conformal import (
     conformal_pvalue,
@@ -42,6 +43,7 @@ __all__ = [
     "Interval",
     "Metrics",
     "actionability",
+    "bits_per_dimension",
     "bootstrap_interval",
     "changed_features",
     "conformal_pvalue",

@@ -1,5 +1,6 @@
 """Conditioners: plain modules that map a point and a context to the parameters of a bijection."""
 
+from counterflow.nets.conv import ConvNet, ResidualConvNet, make_conv, make_conv_conditioner
 from counterflow.nets.divergence import bind_module
 from counterflow.nets.linear import ACTIVATIONS, make_linear
 from counterflow.nets.lipschitz import LipschitzMLP, spectral_bound
@@ -16,15 +17,19 @@ __all__ = [
     "MLP",
     "CausalTransformer",
     "Constant",
+    "ConvNet",
     "LipschitzMLP",
     "MaskedLinear",
     "MaskedMLP",
+    "ResidualConvNet",
     "ResidualMLP",
     "VelocityMLP",
     "bind_module",
     "Stepwise",
     "conditioners_in",
     "make_conditioner",
+    "make_conv",
+    "make_conv_conditioner",
     "make_linear",
     "run_conditioner",
     "spectral_bound",
