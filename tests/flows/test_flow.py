@@ -96,7 +96,7 @@ def test_config_is_plain_data_that_rebuilds_the_flow(name):
 
 
 def test_unknown_recipe():
-    with pytest.raises(ArgumentError, match="recipe must be one of .*iaf, linear"):
+    with pytest.raises(ArgumentError, match="recipe must be one of .*iaf, image_realnvp, linear"):
         flows.from_config({"recipe": "glowing", "features": 2})
 
 

@@ -114,8 +114,8 @@ class Solution(NamedTuple):
     """The end of a solution.
 
     Args:
-        y: States, shape (*lead, d).
-        integral: What was integrated along the way, shape (*lead, 1); ``None`` if there was nothing.
+        y: States, shape ``(*lead, d)``.
+        integral: What was integrated along the way, shape ``(*lead, 1)``; ``None`` if there was nothing.
         report: How it went; ``None`` inside a transform of ``torch.func`` or a compiled graph, which hold no numbers.
     """
 

@@ -125,9 +125,9 @@ def slopes(
 
     Args:
         field: The field.
-        t: The time of every row, shape (*lead, 1).
-        y: The state of every row, shape (*lead, d).
-        step: The step size of every row, shape (*lead, 1).
+        t: The time of every row, shape ``(*lead, 1)``.
+        y: The state of every row, shape ``(*lead, d)``.
+        step: The step size of every row, shape ``(*lead, 1)``.
         tableau: The method.
         first: The slope at ``(t, y)``, where it is known.
 
