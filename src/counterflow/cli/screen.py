@@ -3,7 +3,7 @@
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 
 __all__ = ["METRICS", "metrics_text", "show", "table_text", "tell", "working"]
@@ -43,7 +43,7 @@ def show(text: str = "") -> None:
 
 
 @contextmanager
-def working(sentence: str) -> Iterator[None]:
+def working(sentence: str) -> Generator[None]:
     """Say what is being done, and on a terminal for how long already."""
     tell(sentence)
     if not sys.stderr.isatty():

@@ -1,6 +1,6 @@
 """How many threads torch uses while many small steps are made."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 import torch
@@ -9,7 +9,7 @@ __all__ = ["one_thread"]
 
 
 @contextmanager
-def one_thread() -> Iterator[None]:
+def one_thread() -> Generator[None]:
     """Let torch work on one thread inside the block, and give back the number it had.
 
     Steps of a few hundred rows are too short to share: threads that wait for each other cost more than they bring, and

@@ -1,6 +1,6 @@
 """What an explainer learns from a table once: two densities, their thresholds, and plausible made-up rows."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -63,7 +63,7 @@ class Background:
         return self.search.encoding.distance_scale.cpu()
 
     @contextmanager
-    def at(self, device: str) -> Iterator[None]:
+    def at(self, device: str) -> Generator[None]:
         """Let both densities be computed on a device for a while; rows come from the CPU and numbers go back to it."""
         for density in (self.search, self.witness):
             density.to(device)

@@ -1,7 +1,7 @@
 """From a question about rows to an answer: search, then judge exactly what is returned."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Any, Protocol, runtime_checkable
@@ -98,7 +98,7 @@ def explain(
 
 
 @contextmanager
-def _flows_at(device: str, *owners: Any) -> Iterator[None]:
+def _flows_at(device: str, *owners: Any) -> Generator[None]:
     """Let all who own flows compute them on a device for a while."""
     with ExitStack() as stack:
         for owner in owners:

@@ -58,7 +58,8 @@ class ClassAim:
     """
 
     def __init__(self, target: Int[Tensor, " n"], *, confidence: float, output: Output) -> None:
-        self.target, self.confidence, self.output = target, confidence, output
+        self.target, self.confidence = target, confidence
+        self.output: Output = output
 
     def judge(self, answers: Float[Tensor, "some *out"], rows: Int[Tensor, " some"]) -> Judgement:
         """Judge logits or probabilities, one column for each class (or one of the second of two classes)."""

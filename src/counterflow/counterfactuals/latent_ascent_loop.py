@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from jaxtyping import Float, Int
@@ -160,14 +160,15 @@ def climb(
         >>> found.x, found.steps
         (tensor([[1., 0.]]), tensor([4]))
     """
-    climbers, log, anchor = _Climbers(start.detach()), None, torch.empty(0)
+    climbers = _Climbers(start.detach())
+    log: Any = None
+    anchor = torch.empty(0)
     for count in range(settings.max_steps + 1):
         z = climbers.z.requires_grad_()
         x = view(z)
         judged = goal.judge(model(x), climbers.rows)
         if log is None:
-            anchor = x.detach()
-            log = _Log(z, x, judged, whole=settings.keep_path)
+            anchor, log = x.detach(), _Log(z, x, judged, whole=settings.keep_path)
         else:
             log.write(climbers, x, judged, count)
         if count == settings.max_steps or bool(judged.met.all()):

@@ -81,4 +81,5 @@ def glow(
             parts += [prior, OnChannels(inner[0], scale((inner[0] // 2, *inner[1:]), left - 1))]
         return Squeezed(Chain(parts)) if left else Chain(parts)
 
-    return image_flow(scale(event_shape, levels), bounds=bounds, margin=margin)
+    channels, height, width = event_shape
+    return image_flow(scale((channels, height, width), levels), bounds=bounds, margin=margin)

@@ -96,4 +96,5 @@ def image_realnvp(
         squeezed = Squeezed(Chain([*couplings(ConvCoupling, inner, layers), rest]))
         return Chain([*couplings(CheckerboardCoupling, shape, layers), squeezed])
 
-    return image_flow(scale(event_shape, levels), bounds=bounds, margin=margin)
+    channels, height, width = event_shape
+    return image_flow(scale((channels, height, width), levels), bounds=bounds, margin=margin)

@@ -44,7 +44,9 @@ class AutoencoderGenerator(nn.Module):
         ours = type(autoencoder).__module__.startswith("counterflow.generators")
         if ours or not isinstance(autoencoder, nn.Module):
             return autoencoder
-        made = cls(autoencoder.encode, autoencoder.decode)
+        encode: Any = autoencoder.encode
+        decode: Any = autoencoder.decode
+        made = cls(encode, decode)
         made.owner = autoencoder  # registered, so that it is frozen and moved with the generator
         return made
 

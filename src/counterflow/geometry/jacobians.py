@@ -113,6 +113,6 @@ def _back(function: Map, points: Tensor, directions: Tensor) -> Tensor:
     """Some rows of the Jacobians of all points: ``(points, directions, inputs)``."""
     count, rows = len(directions), len(points)
     copies = points.detach().repeat(count, *[1] * (points.dim() - 1))
-    values, pull = torch.func.vjp(function, copies)
+    values, pull, *_ = torch.func.vjp(function, copies)
     (found,) = pull(directions.repeat_interleave(rows, dim=0).view_as(values))
     return found.detach().flatten(1).unflatten(0, (count, rows)).transpose(0, 1)

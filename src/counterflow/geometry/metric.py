@@ -118,8 +118,6 @@ def raise_gradient(
     """
     with torch.no_grad():
         z, _ = flow.to_latent(x, context)
-    _, pull = torch.func.vjp(point_map(flow, context), z)
-    pulled, push = torch.func.vjp(
-        lambda vector: pull(vector)[0], gradient
-    )  # linear in the vector, so its transpose is J
+    _, pull, *_ = torch.func.vjp(point_map(flow, context), z)
+    pulled, push, *_ = torch.func.vjp(lambda vector: pull(vector)[0], gradient)  # linear: its transpose is J
     return push(pulled.detach())[0].detach()

@@ -1,6 +1,6 @@
 """Conditioners in half precision: what they say is rounded, what follows from it is not."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 import torch
@@ -37,7 +37,7 @@ def run_conditioner(
 
 
 @contextmanager
-def conditioners_in(module: nn.Module, dtype: torch.dtype | None) -> Iterator[None]:
+def conditioners_in(module: nn.Module, dtype: torch.dtype | None) -> Generator[None]:
     """Let the conditioners of a module multiply matrices in a lower precision for a while.
 
     The parameters of maps, and so their log-determinants, are still computed and added up in the precision of the

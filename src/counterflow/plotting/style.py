@@ -4,7 +4,7 @@ No picture changes matplotlib's settings for anybody else: they are set within a
 """
 
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -48,7 +48,7 @@ _SETTINGS: dict[Any, Any] = {
 
 
 @contextmanager
-def canvas(ax: Axes | None, *, size: tuple[float, float]) -> Iterator[Axes]:
+def canvas(ax: Axes | None, *, size: tuple[float, float]) -> Generator[Axes]:
     """Lend axes to draw on, in the house's style.
 
     Args:

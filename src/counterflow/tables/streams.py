@@ -1,6 +1,6 @@
 """Parquet files read and written in pieces, so that a table larger than memory can pass through."""
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -97,7 +97,7 @@ class ParquetPieces:
 
 
 @contextmanager
-def parquet_writer(path: str | Path) -> Iterator[ParquetPieces]:
+def parquet_writer(path: str | Path) -> Generator[ParquetPieces]:
     """Lend a writer whose file appears at ``path`` when all is written, or not at all.
 
     Raises:

@@ -1,6 +1,6 @@
 """Where a flow is trained: on which device, in which dtype, and back."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -43,7 +43,7 @@ def find_place(device: str | torch.device, precision: str) -> Place:
 
 
 @contextmanager
-def at_work(flow: nn.Module, place: Place) -> Iterator[None]:
+def at_work(flow: nn.Module, place: Place) -> Generator[None]:
     """Take the flow to the place where it is trained, and back home at the end."""
     home = next((Place(p.device, p.dtype) for p in flow.parameters() if p.is_floating_point()), place)
     _move(flow, home, place)

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -42,7 +42,7 @@ class JsonLinesLog:
 
 
 @contextmanager
-def progress_bar(settings: TrainingSettings, done: int) -> Iterator[Logger]:
+def progress_bar(settings: TrainingSettings, done: int) -> Generator[Logger]:
     """A bar on an interactive terminal that appears once two seconds have passed, as a logger."""
     if not settings.progress:
         yield lambda record: None

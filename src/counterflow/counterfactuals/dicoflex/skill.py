@@ -1,6 +1,6 @@
 """What DiCoFlex knows once it has learned: a flow that draws counterfactuals of any row in one pass."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -39,7 +39,7 @@ class DiCoFlexSkill:
         return self.drafter.options.schema
 
     @contextmanager
-    def at(self, device: str) -> Iterator[None]:
+    def at(self, device: str) -> Generator[None]:
         """Let the flow draw on a device for a while; rows come from the CPU and go back to it."""
         self.drafter.flow.to(device)
         try:
