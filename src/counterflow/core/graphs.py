@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_flatten, tree_map_only
 
-__all__ = ["Recorded", "Recording"]
+__all__ = ["Recorded", "Recording", "form_of"]
 
 _WARM_UPS = 2
 """Calls before the recording: the first compiles and loads kernels, which must not happen within one."""
@@ -77,9 +77,9 @@ class Recorded:
 
     def __call__(self, *inputs: Any) -> Any:
         """Compute the function."""
-        form = _form(inputs) if self._can else None
-        if form is None:
+        if not self._can or not _all_on_gpu(inputs):
             return self._function(*inputs)
+        form = form_of(inputs)
         if form not in self._recordings:
             self._record(form, inputs)
         if form not in self._recordings:
@@ -97,11 +97,20 @@ class Recorded:
             self._recordings.popitem(last=False)
 
 
-def _form(inputs: tuple[Any, ...]) -> Any:
-    """What two calls must share to be one recording; ``None`` where nothing is to be recorded."""
-    leaves, structure = tree_flatten(inputs)
-    tensors = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
-    if not tensors or any(tensor.device.type != "cuda" for tensor in tensors):
-        return None
+def form_of(value: Any) -> Any:
+    """What two values share that one recording or compiled graph serves both: structure, shapes, dtypes and devices.
+
+    Example:
+        >>> known = form_of((torch.zeros(2), None))
+        >>> known == form_of((torch.ones(2), None)), known == form_of((torch.ones(3), None))
+        (True, False)
+    """
+    leaves, structure = tree_flatten(value)
     kinds = tuple((leaf.shape, leaf.dtype, leaf.device) if isinstance(leaf, Tensor) else leaf for leaf in leaves)
     return structure, kinds
+
+
+def _all_on_gpu(inputs: tuple[Any, ...]) -> bool:
+    """Whether there are tensors, and all of them on a GPU."""
+    devices = {leaf.device.type for leaf in tree_flatten(inputs)[0] if isinstance(leaf, Tensor)}
+    return devices == {"cuda"}

@@ -6,9 +6,9 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 from torch.autograd.graph import increment_version
-from torch.utils._pytree import tree_flatten
 
 from counterflow.core.errors import ShapeError
+from counterflow.core.graphs import form_of
 from counterflow.training.adam import Moments, clipped
 from counterflow.training.compilation import WholeStep, whole_step
 from counterflow.training.weights import Weights
@@ -141,7 +141,7 @@ class TrainingStep:
         """Whether a step that checks nothing was compiled for batches of this form."""
         if not self._trusted:
             return True
-        form = _form(batch)
+        form = form_of(batch)
         if self._form is None:
             self._form = form
         return form == self._form
@@ -183,9 +183,3 @@ def _scalar(value: Tensor) -> Tensor:
     if value.dim():
         raise ShapeError(f"loss must return a scalar, got shape {tuple(value.shape)}: take the mean.")
     return value
-
-
-def _form(batch: Any) -> Any:
-    """Shapes and dtypes of the tensors of a batch, whatever holds them."""
-    leaves, structure = tree_flatten(batch)
-    return structure, [(leaf.shape, leaf.dtype) if isinstance(leaf, Tensor) else leaf for leaf in leaves]
