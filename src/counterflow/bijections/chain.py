@@ -1,6 +1,7 @@
 """One bijection after another."""
 
 from collections.abc import Callable, Iterable
+from inspect import signature
 from typing import cast
 
 import torch
@@ -14,7 +15,12 @@ from counterflow.core.errors import ArgumentError, ShapeError
 __all__ = ["Chain"]
 
 _MANY = 15
-"""In a longer chain, layers that are alike share one piece of compiled code, so that compiling takes no longer."""
+"""In a longer chain, layers that are alike share one piece of compiled code, so that compiling takes no longer.
+
+Not so layers of images: PyTorch 2.13 computes wrong gradients of convolutions in shared code."""
+
+_KINDS = 1024
+"""How many kinds of layers may share: a limit that nobody meets, in place of the compiler's own of 8."""
 
 
 class Chain(AbstractDataDependent):
@@ -65,7 +71,7 @@ class Chain(AbstractDataDependent):
         """Map data to latent, first bijection first."""
         if self.reversible and torch.is_grad_enabled() and not torch.compiler.is_compiling():
             return reversed_to_latent(self.parts, x, context)
-        run = _shared_to_latent if len(self.parts) > _MANY else _to_latent
+        run = _shared_to_latent if len(self.parts) > _MANY and len(self.event_shape) < 2 else _to_latent
         first, *rest = self.parts
         z, log_det = run(first, x, context)
         for bijection in rest:
@@ -99,7 +105,10 @@ def _to_latent(bijection: AbstractBijection, x: Tensor, context: Tensor | None) 
 def _compiled_once(function: Callable[..., tuple[Tensor, Tensor]]) -> Callable[..., tuple[Tensor, Tensor]]:
     """Mark a function whose compiled code serves for all calls that are alike; outside the compiler it is itself."""
     mark = getattr(torch.compiler, "nested_compile_region", None)
-    return function if mark is None else mark(function)
+    if mark is None:
+        return function
+    more = {"max_reuse_entries": _KINDS} if "max_reuse_entries" in signature(mark).parameters else {}
+    return mark(function, **more)
 
 
 _shared_to_latent = _compiled_once(_to_latent)
