@@ -13,7 +13,7 @@ EVERYWHERE = {"torch", "numpy", "jaxtyping", "counterflow"}
 # Which files may import what when they are loaded ...
 DOORS = {
     "safetensors": ["persistence/*"],
-    "tqdm": ["training/*", "counterfactuals/*", "estimators/*", "cli/*"],
+    "tqdm": ["training/*", "counterfactuals/*", "estimators/*", "datasets/*", "cli/*"],
     "narwhals": ["tables/frames.py"],
     "pyarrow": ["tables/frames.py", "tables/streams.py"],
     "yaml": ["tables/*", "cli/*"],
@@ -34,6 +34,8 @@ LATE_DOORS = {
     "onnx": ["models/*"],
     "onnxruntime": ["models/*"],
     "torchdiffeq": ["core/*"],
+    "PIL": ["datasets/pictures.py"],
+    "scipy": ["datasets/crowds.py"],
 }
 
 

@@ -1,8 +1,16 @@
-"""Data to try things on: scikit-learn's bundled tables, a made-up loan table, and toy densities in the plane."""
+"""Data to try things on.
+
+Tables that scikit-learn bundles and a made-up loan table; toy densities in the plane; and readers of three image sets
+as their owners ship them, on which papers about counterfactuals of images rest.
+"""
 
 from counterflow.datasets.bundled import NAMES, load
+from counterflow.datasets.chests import FINDINGS, chexpert
 from counterflow.datasets.credit import loan
+from counterflow.datasets.crowds import mall
 from counterflow.datasets.dataset import Dataset
+from counterflow.datasets.faces import celeba
+from counterflow.datasets.image_set import ImageSet
 from counterflow.datasets.toys import (
     TOYS,
     checkerboard,
@@ -14,13 +22,18 @@ from counterflow.datasets.toys import (
 )
 
 __all__ = [
+    "FINDINGS",
     "NAMES",
     "TOYS",
     "Dataset",
+    "ImageSet",
+    "celeba",
     "checkerboard",
+    "chexpert",
     "eight_gaussians",
     "load",
     "loan",
+    "mall",
     "pinwheel",
     "rings",
     "spiral",
