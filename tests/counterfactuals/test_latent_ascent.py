@@ -39,6 +39,9 @@ def test_every_image_reaches_its_own_class_and_stops(flow):
     torch.testing.assert_close(shares, answer.probability)
     assert (shares >= 0.7).all()
     assert (answer.prediction == target).all()
+    first = net(x)
+    torch.testing.assert_close(answer.original_probability, first.softmax(1)[torch.arange(12), target])
+    assert answer.original_prediction.tolist() == first.argmax(1).tolist()
     assert len(set(answer.steps.tolist())) > 3
     torch.testing.assert_close(flow.to_data(answer.latents)[0], answer.images)
     torch.testing.assert_close(answer.reconstructions, x)

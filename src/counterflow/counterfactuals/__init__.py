@@ -12,6 +12,7 @@ from counterflow.counterfactuals.fitted import principal_reasons
 from counterflow.counterfactuals.goals import Goal, ValueGoal
 from counterflow.counterfactuals.group_changes import GroupChange
 from counterflow.counterfactuals.groups import GroupAnswer, explain_group, try_change
+from counterflow.counterfactuals.image_evaluation import ImageEvaluation, evaluate_images
 from counterflow.counterfactuals.latent_ascent_answer import AscentAnswer
 from counterflow.counterfactuals.lesson import Learner, Lesson, Skill
 from counterflow.counterfactuals.paths import PathSettings, RecoursePath, recourse_path
@@ -38,6 +39,7 @@ __all__ = [
     "GroupAnswer",
     "GroupChange",
     "GroupFigures",
+    "ImageEvaluation",
     "Incumbent",
     "Learner",
     "Lesson",
@@ -55,6 +57,7 @@ __all__ = [
     "WitnessReport",
     "audit",
     "consensus",
+    "evaluate_images",
     "explain",
     "explain_group",
     "input_ascent",

@@ -222,6 +222,8 @@ def _answer(images: Tensor, reconstructions: Tensor, found: Climb, before: Judge
         images=torch.where(unchanged, images, found.x),
         reconstructions=reconstructions,
         latents=found.z,
+        original_probability=before.probability,
+        original_prediction=before.prediction,
         probability=torch.where(done, before.probability, found.judged.probability),
         prediction=torch.where(done, before.prediction, found.judged.prediction),
         steps=found.steps,

@@ -23,6 +23,8 @@ class AscentAnswer:
             as desired is unchanged.
         reconstructions: What the generator makes of the latents of the originals: equal to them for a flow.
         latents: The latents of ``images``; for an image that was as desired, that of the original.
+        original_probability: Of the target class, for ``originals``; ``nan`` for a regressor.
+        original_prediction: The predicted class, or a regressor's value, for ``originals``.
         probability: Of the target class, for ``images``; ``nan`` for a regressor.
         prediction: The predicted class, or a regressor's value, for ``images``.
         steps: How many steps each image made.
@@ -31,8 +33,10 @@ class AscentAnswer:
 
     Example:
         >>> one, two = torch.zeros(1, 3, 2, 2), torch.ones(1, 3, 2, 2)
-        >>> no = torch.tensor([0.99])
-        >>> answer = AscentAnswer(one, two, one, two, no, no, torch.tensor([7]), (RowStatus.FOUND,), (one,))
+        >>> numbers = {"original_probability": 0.01, "original_prediction": 4.0, "probability": 0.99, "prediction": 9.0}
+        >>> numbers = {name: torch.tensor([number]) for name, number in numbers.items()}
+        >>> images = {"originals": one, "images": two, "reconstructions": one, "latents": two, "path": (one,)}
+        >>> answer = AscentAnswer(**images, **numbers, steps=torch.tensor([7]), status=(RowStatus.FOUND,))
         >>> answer.heatmap
         tensor([[[3., 3.],
                  [3., 3.]]])
@@ -42,6 +46,8 @@ class AscentAnswer:
     images: Float[Tensor, "n *event"]
     reconstructions: Float[Tensor, "n *event"]
     latents: Float[Tensor, "n *latent"]
+    original_probability: Float[Tensor, " n"]
+    original_prediction: Float[Tensor, " n"]
     probability: Float[Tensor, " n"]
     prediction: Float[Tensor, " n"]
     steps: Int[Tensor, " n"]

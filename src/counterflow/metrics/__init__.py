@@ -14,7 +14,15 @@ from counterflow.metrics.conformal import (
 )
 from counterflow.metrics.evaluation import Metrics, evaluate
 from counterflow.metrics.faithfulness import langevin_samples, unfaithfulness
-from counterflow.metrics.intervals import Interval, bootstrap_interval, wilson_interval
+from counterflow.metrics.image_changes import (
+    changed_pixels,
+    gini_index,
+    hoyer_sparsity,
+    roughness,
+    total_variation,
+)
+from counterflow.metrics.intervals import Interval, bootstrap_interval, paired_difference, wilson_interval
+from counterflow.metrics.neighbors import nearest_neighbors, neighbor_target_share
 from counterflow.metrics.outliers import isolation_forest_scores, lof_scores
 from counterflow.metrics.proximity import (
     gower_distance,
@@ -46,12 +54,15 @@ __all__ = [
     "bits_per_dimension",
     "bootstrap_interval",
     "changed_features",
+    "changed_pixels",
     "conformal_pvalue",
     "conformal_threshold",
     "coverage",
     "diversity",
     "evaluate",
+    "gini_index",
     "gower_distance",
+    "hoyer_sparsity",
     "interval_validity",
     "is_informative_witness",
     "isolation_forest_scores",
@@ -63,14 +74,19 @@ __all__ = [
     "mad_distance",
     "mad_scale",
     "mixed_distance",
+    "nearest_neighbors",
+    "neighbor_target_share",
+    "paired_difference",
     "permutation_rejection",
     "permute_one_column",
     "plausible_share",
     "pool_validity",
     "range_scale",
+    "roughness",
     "sparsity",
     "standard_scale",
     "target_distance",
+    "total_variation",
     "unfaithfulness",
     "validity",
     "wilson_interval",

@@ -8,21 +8,22 @@ from jaxtyping import Bool, Num
 
 from counterflow.core.errors import ArgumentError, DataError, ShapeError
 
-__all__ = ["Flags", "Groups", "Labels", "Rows", "check_pair", "check_same_rows", "share"]
+__all__ = ["Flags", "Groups", "Images", "Labels", "Rows", "check_pair", "check_same_rows", "share"]
 
 # Rows and features are not bound by name: tables that do not fit together get a sentence of ours (check_pair).
 Rows: TypeAlias = Num[np.ndarray, "_ _"]
+Images: TypeAlias = Num[np.ndarray, "_ ..."]
 Flags: TypeAlias = Bool[np.ndarray, "..."]
 Groups: TypeAlias = Num[np.ndarray, "_"]
 Labels: TypeAlias = np.ndarray
 
 
-def check_pair(factuals: Rows, counterfactuals: Rows) -> None:
+def check_pair(factuals: Images, counterfactuals: Images) -> None:
     """Raise unless both tables are finite and have the same shape.
 
     Args:
-        factuals: (rows, features), the rows as they were.
-        counterfactuals: (rows, features), the rows as they are returned, in the same order.
+        factuals: (rows, features), the rows as they were; or images, of any shape.
+        counterfactuals: Of the same shape, the rows as they are returned, in the same order.
 
     Raises:
         ShapeError: If the shapes differ.
