@@ -5,26 +5,34 @@ as they were. Importing this room without matplotlib is a :class:`~counterflow.c
 """
 
 from counterflow.plotting import _door  # noqa: F401  (first: it says what to install if matplotlib is missing)
+from counterflow.plotting._ascent import plot_ascent, plot_ascent_path
 from counterflow.plotting._audit import plot_audit
 from counterflow.plotting._audit_report import audit_report
 from counterflow.plotting._changes import plot_changes
 from counterflow.plotting._density import plot_density
 from counterflow.plotting._flow_density import plot_flow_density
 from counterflow.plotting._history import plot_history
+from counterflow.plotting._images import plot_images, plot_tangents
 from counterflow.plotting._map import plot_map
 from counterflow.plotting._path import plot_path
 from counterflow.plotting._plot import plot
 from counterflow.plotting._report import report
+from counterflow.plotting._spectrum import plot_spectrum
 
 __all__ = [
     "audit_report",
     "plot",
+    "plot_ascent",
+    "plot_ascent_path",
     "plot_audit",
     "plot_changes",
     "plot_density",
     "plot_flow_density",
     "plot_history",
+    "plot_images",
     "plot_map",
     "plot_path",
+    "plot_spectrum",
+    "plot_tangents",
     "report",
 ]

@@ -1,10 +1,11 @@
-"""One row: what changes, by how much, and what the judges say."""
+"""One answer: what changes, by how much, and what the judges say; of images, a sheet or a strip."""
 
 import numpy as np
 from matplotlib.axes import Axes
 
 from counterflow.core.errors import ArgumentError
-from counterflow.counterfactuals import CounterfactualAnswer
+from counterflow.counterfactuals import AscentAnswer, CounterfactualAnswer
+from counterflow.plotting._ascent import plot_ascent, plot_ascent_path
 from counterflow.plotting.changes_view import Change, changes_of
 from counterflow.plotting.style import ANSWER, FACTUAL, FAINT, INK, MUTED, canvas, headline, label_rows
 from counterflow.plotting.words import facts_of, outcome_of
@@ -12,18 +13,28 @@ from counterflow.plotting.words import facts_of, outcome_of
 __all__ = ["plot"]
 
 
-def plot(answer: CounterfactualAnswer, row: int = 0, *, rank: int = 0, ax: Axes | None = None, most: int = 12) -> Axes:
+def plot(
+    answer: CounterfactualAnswer | AscentAnswer,
+    row: int | None = None,
+    *,
+    rank: int = 0,
+    ax: Axes | None = None,
+    most: int = 12,
+) -> Axes:
     """Draw one factual and its counterfactual: a bar for each change, in standard units, the values beside it.
+
+    Images are drawn by :func:`plot_ascent` or, if a row is named, by :func:`plot_ascent_path`.
 
     A bar to the right is a rise. Categories and special codes have no length: a diamond marks them. The title names
     the outcome; the line below it the model's probability, the plausibility and the witness's verdict.
 
     Args:
         answer: The answers.
-        row: The position of the factual among the rows that were asked about.
-        rank: Which of its answers.
+        row: The position of the factual among the rows that were asked about; ``None`` for the first, or of images for
+            a sheet of all.
+        rank: Which of its answers; images have one.
         ax: Where to draw; ``None`` for a new figure.
-        most: The most changes that get a bar; how many more there are is said.
+        most: The most changes that get a bar, or the most pictures; how many more there are is said.
 
     Returns:
         The axes.
@@ -33,7 +44,9 @@ def plot(answer: CounterfactualAnswer, row: int = 0, *, rank: int = 0, ax: Axes 
     """
     if most < 1:
         raise ArgumentError(f"most must be at least 1, got {most}.")
-    position = _position(answer, row, rank)
+    if isinstance(answer, AscentAnswer):
+        return plot_ascent(answer, most=most, ax=ax) if row is None else plot_ascent_path(answer, row, most=most, ax=ax)
+    position = _position(answer, row or 0, rank)
     changes = changes_of(answer, position)
     shown = changes[:most]
     with canvas(ax, size=(8.0, 1.5 + 0.3 * max(len(shown), 1))) as drawn:
