@@ -37,6 +37,7 @@ def latent_ascent(
     proximity: float = 0.0,
     clip: tuple[float, float] | None = None,
     refine: bool = False,
+    keep_residual: bool = False,
     keep_path: bool = False,
     batch_size: int | None = None,
 ) -> AscentAnswer:
@@ -67,6 +68,9 @@ def latent_ascent(
         proximity: Weight of half the squared distance to the reconstruction of the image.
         clip: The range of pixels ``(low, high)``, to which decoded images are clipped before the model sees them.
         refine: Let a generator that can (:class:`~counterflow.generators.Refines`) improve the latents first.
+        keep_residual: Carry along what the generator loses of an image: :math:`x' = g(z_T) + (x - g(z_0))`, clipped.
+            The ascent then starts at the image itself, the model judges what is returned, and ``heatmap`` is the change
+            of the decoding; but the answer lies off what the generator makes by as much as the image does.
         keep_path: Keep every step in ``answer.path``.
         batch_size: How many images climb together; ``None`` for all.
 
@@ -98,14 +102,14 @@ def latent_ascent(
     )
     coder = as_generator(generator)
     _check(images, confidence=confidence, output=output, clip=clip, change=change)
-    view = _Clipped(coder, clip)
+    steps = _Steps(settings, coder, clip=clip, refine=refine, keep_residual=keep_residual)
     with Loan(*(part for part in (generator, coder, model) if isinstance(part, nn.Module))):
         answers = []
         for part, wanted in _batches(images, target, batch_size):
             with torch.no_grad():
-                first = model(view.clip(part))
+                first = model(steps.clipped(part))
             goal = make_aim(wanted, first, confidence=confidence, change=change, output=output)
-            answers.append(_ascend(view, model, part, first=first, goal=goal, settings=settings, refine=refine))
+            answers.append(steps.ascend(model, part, first=first, goal=goal))
     return _joined(answers)
 
 
@@ -157,50 +161,50 @@ def input_ascent(
     )
 
 
-class _Clipped:
-    """A generator whose images are clipped."""
+class _Steps:
+    """How images are encoded, decoded and shown to the model, and how they climb."""
 
-    def __init__(self, generator: Generator, limits: tuple[float, float] | None) -> None:
-        self.generator = generator
-        self.limits = limits
+    def __init__(
+        self,
+        settings: AscentSettings,
+        generator: Generator,
+        *,
+        clip: tuple[float, float] | None,
+        refine: bool,
+        keep_residual: bool,
+    ) -> None:
+        self.settings, self.generator, self.limits = settings, generator, clip
+        self.refine, self.keep_residual = refine, keep_residual
 
-    def clip(self, x: Tensor) -> Tensor:
+    def clipped(self, x: Tensor) -> Tensor:
         return x if self.limits is None else x.clamp(*self.limits)
 
-    def __call__(self, z: Tensor) -> Tensor:
-        return self.clip(self.generator.decode(z))
-
-    def start(self, images: Tensor, *, refine: bool) -> Tensor:
-        """The latents of images."""
+    def start(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """The latents of images, and what is decoded of them."""
         z = self.generator.encode(images).detach()
-        if refine and isinstance(self.generator, Refines):
+        if self.refine and isinstance(self.generator, Refines):
             z = self.generator.refine(images, z).detach()
-        return z
+        with torch.no_grad():
+            reconstructions = self.generator.decode(z)
+        if reconstructions.shape != images.shape:
+            raise ShapeError(
+                f"the generator must decode images of shape {tuple(images.shape)}, got {tuple(reconstructions.shape)}. "
+                "Give it images of the shape it was made for."
+            )
+        return z, reconstructions
 
+    def ascend(self, model: Model, images: Tensor, *, first: Tensor, goal: AscentGoal) -> AscentAnswer:
+        """Let the images climb that are not as desired from the start."""
+        before = goal.judge(first, torch.arange(len(images), device=images.device))
+        start, reconstructions = self.start(images)
+        residual = images - reconstructions if self.keep_residual else None
 
-def _ascend(
-    view: _Clipped,
-    model: Model,
-    images: Tensor,
-    *,
-    first: Tensor,
-    goal: AscentGoal,
-    settings: AscentSettings,
-    refine: bool,
-) -> AscentAnswer:
-    """Let the images climb that are not as desired from the start."""
-    rows = torch.arange(len(images), device=images.device)
-    before = goal.judge(first, rows)
-    start = view.start(images, refine=refine)
-    with torch.no_grad():
-        reconstructions = view.generator.decode(start)
-    if reconstructions.shape != images.shape:
-        raise ShapeError(
-            f"the generator must decode images of shape {tuple(images.shape)}, got {tuple(reconstructions.shape)}. "
-            "Give it images of the shape it was made for."
-        )
-    found = climb(view, model, goal=_Unless(goal, before.met), start=start, settings=settings)
-    return _answer(images, reconstructions, found, before)
+        def view(z: Tensor, rows: Tensor) -> Tensor:
+            x = self.generator.decode(z)
+            return self.clipped(x if residual is None else x + residual[rows])
+
+        found = climb(view, model, goal=_Unless(goal, before.met), start=start, settings=self.settings)
+        return _answer(images, reconstructions, found, before)
 
 
 class _Unless:

@@ -17,7 +17,8 @@ __all__ = ["AscentSettings", "Climb", "climb"]
 _BETAS = (0.9, 0.999)
 _EPSILON = 1e-8
 
-View = Callable[[Tensor], Tensor]
+View = Callable[[Tensor, Tensor], Tensor]
+Model = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,7 +129,7 @@ class _Log:
 
 def climb(
     view: View,
-    model: View,
+    model: Model,
     *,
     goal: AscentGoal,
     start: Float[Tensor, "n *latent"],
@@ -143,7 +144,7 @@ def climb(
     whose loss or gradient is no longer finite leaves with the best it had.
 
     Args:
-        view: From latents to what the model sees, each alone.
+        view: ``view(z, rows)``, from latents to what the model sees, each alone; ``rows`` says of which images.
         model: From that to the answers.
         goal: What is asked.
         start: The latents of the images.
@@ -156,7 +157,7 @@ def climb(
         >>> from counterflow.counterfactuals.latent_ascent_goals import DirectionAim
         >>> goal = DirectionAim(1, torch.zeros(1), change=1.0)
         >>> settings = AscentSettings(learning_rate=0.25, optimizer="gradient")
-        >>> found = climb(lambda z: z, lambda x: x[:, 0], goal=goal, start=torch.zeros(1, 2), settings=settings)
+        >>> found = climb(lambda z, rows: z, lambda x: x[:, 0], goal=goal, start=torch.zeros(1, 2), settings=settings)
         >>> found.x, found.steps
         (tensor([[1., 0.]]), tensor([4]))
     """
@@ -165,7 +166,7 @@ def climb(
     anchor = torch.empty(0)
     for count in range(settings.max_steps + 1):
         z = climbers.z.requires_grad_()
-        x = view(z)
+        x = view(z, climbers.rows)
         judged = goal.judge(model(x), climbers.rows)
         if log is None:
             anchor, log = x.detach(), _Log(z, x, judged, whole=settings.keep_path)

@@ -34,7 +34,8 @@ class InversionSettings:
         steps: Steps of Adam from each.
         learning_rate: Its first step length, in the units of the latent; it falls to zero along half a cosine.
         prior: The weight w of the standard normal prior against the mean squared error.
-        points_at_once: How many points (times starts) are decoded together, which bounds the memory.
+        points_at_once: How many latents (points times starts) are decoded together, which bounds the memory: 1 for very
+            large images.
         seed: Seeds the starts. They are the same at each call, so that a point always has the same latent.
 
     Raises:
@@ -102,18 +103,21 @@ def invert(
         (1.5, 0.25)
     """
     settings = settings or InversionSettings()
-    starts = start.expand(-1, len(x), *start.shape[2:])
-    most = max(1, settings.points_at_once // len(start))
-    pairs = zip(x.split(most), starts.split(most, dim=1), strict=True)
-    parts = [_invert(decoder, points, begin, settings) for points, begin in pairs]
-    z, error, errors = zip(*parts, strict=True)
-    return Inversion(torch.cat(z), torch.cat(error), torch.cat(errors, dim=1))
+    count, rows = len(start), torch.arange(len(x), device=x.device)
+    starts = start.expand(-1, len(x), *start.shape[2:]).flatten(0, 1)
+    most = settings.points_at_once
+    pairs = zip(rows.repeat(count).split(most), starts.split(most), strict=True)
+    parts = [_descend(decoder, x[row], begin, settings) for row, begin in pairs]
+    z, error, prior = (torch.cat(column).unflatten(0, (count, len(x))) for column in zip(*parts, strict=True))
+    best = (error + settings.prior * prior).nan_to_num(nan=math.inf).argmin(0)
+    return Inversion(z[best, rows], error[best, rows], error)
 
 
-def _invert(decoder: Decoder, x: Tensor, starts: Tensor, settings: InversionSettings) -> Inversion:
-    count, rows = starts.shape[:2]
-    goal = x.repeat(count, *[1] * (x.dim() - 1))
-    z = starts.flatten(0, 1).detach().clone().requires_grad_()
+def _descend(
+    decoder: Decoder, goal: Tensor, start: Tensor, settings: InversionSettings
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Adam from one start for each goal: where it ends, with the mean squared errors and priors there."""
+    z = start.detach().clone().requires_grad_()
     optimizer = torch.optim.Adam([z], lr=settings.learning_rate)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, settings.steps)
     for _ in range(settings.steps):
@@ -122,11 +126,7 @@ def _invert(decoder: Decoder, x: Tensor, starts: Tensor, settings: InversionSett
         optimizer.step()
         schedule.step()
     with torch.no_grad():
-        error, prior = _terms(decoder, goal, z)
-        found = z.detach().unflatten(0, (count, rows))
-        best = (error + settings.prior * prior).unflatten(0, (count, rows)).nan_to_num(nan=math.inf).argmin(0)
-    errors, row = error.unflatten(0, (count, rows)), torch.arange(rows, device=z.device)
-    return Inversion(found[best, row], errors[best, row], errors)
+        return z.detach(), *_terms(decoder, goal, z)
 
 
 def _terms(decoder: Decoder, goal: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:

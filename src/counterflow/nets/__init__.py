@@ -7,6 +7,7 @@ from counterflow.nets.lipschitz import LipschitzMLP, spectral_bound
 from counterflow.nets.masked import MaskedLinear, MaskedMLP
 from counterflow.nets.mlp import MLP, Constant, make_conditioner
 from counterflow.nets.precision import conditioners_in, run_conditioner
+from counterflow.nets.pyramid import ImageDecoder, ImageEncoder
 from counterflow.nets.residual import ResidualMLP
 from counterflow.nets.stepwise import Stepwise
 from counterflow.nets.transformer import CausalTransformer
@@ -18,6 +19,8 @@ __all__ = [
     "CausalTransformer",
     "Constant",
     "ConvNet",
+    "ImageDecoder",
+    "ImageEncoder",
     "LipschitzMLP",
     "MaskedLinear",
     "MaskedMLP",

@@ -16,14 +16,21 @@ __all__ = ["ConvNet", "ResidualConvNet", "apply_conv", "make_conv", "make_conv_c
 
 
 def make_conv(
-    inputs: int, outputs: int, *, kernel: int = 3, generator: torch.Generator | None = None, zero: bool = False
+    inputs: int,
+    outputs: int,
+    *,
+    kernel: int = 3,
+    stride: int = 1,
+    generator: torch.Generator | None = None,
+    zero: bool = False,
 ) -> nn.Conv2d:
-    """Make a convolution that keeps height and width, without touching the global random state.
+    """Make a convolution that keeps height and width, or every other row and column of them, without global randomness.
 
     Args:
         inputs: Number of channels that come in, at least 1.
         outputs: Number of channels that go out.
         kernel: Height and width of the window, odd; beyond the border there are zeros.
+        stride: From one window to the next; with 2 a side of s becomes one of s / 2, rounded up.
         generator: Where the weights are drawn from; ``None`` is torch's own default generator.
         zero: Start with zero weights and biases, so that what follows starts as the identity.
 
@@ -34,7 +41,9 @@ def make_conv(
         >>> make_conv(2, 1, zero=True)(torch.ones(1, 2, 1, 3)).tolist()
         [[[[0.0, 0.0, 0.0]]]]
     """
-    layer = cast("nn.Conv2d", nn.utils.skip_init(nn.Conv2d, inputs, outputs, kernel, padding=kernel // 2))
+    layer = cast(
+        "nn.Conv2d", nn.utils.skip_init(nn.Conv2d, inputs, outputs, kernel, stride=stride, padding=kernel // 2)
+    )
     bound = 1 / math.sqrt(inputs * kernel**2)
     for parameter in layer.parameters():
         nn.init.zeros_(parameter) if zero else nn.init.uniform_(parameter, -bound, bound, generator=generator)
