@@ -20,26 +20,29 @@ from counterflow.flows._transformer import transformer_autoregressive
 from counterflow.flows.bases import with_base
 from counterflow.flows.facade import FlowDistribution
 from counterflow.flows.flow import Flow
+from counterflow.flows.gaussians import as_gaussian, from_gaussian
 from counterflow.flows.recipe import RECIPES, TABLE_RECIPES, from_config, load
 from counterflow.flows.surjective import SurjectiveFlow, dequantized
 from counterflow.flows.tools import change_context, compose, initialize, reversible
 
 __all__ = [
-    "SurjectiveFlow",
-    "dequantized",
     "RECIPES",
     "TABLE_RECIPES",
     "CompiledFlow",
     "Flow",
     "FlowDistribution",
+    "SurjectiveFlow",
+    "as_gaussian",
     "bernstein",
     "change_context",
     "circular_spline",
     "compiled",
     "compose",
     "continuous",
+    "dequantized",
     "fit_flow_matching",
     "from_config",
+    "from_gaussian",
     "gaussianization",
     "glow",
     "iaf",
