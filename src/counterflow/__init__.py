@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from counterflow.core.errors import CounterflowError
     from counterflow.core.outcomes import FitOutcome, RowStatus
     from counterflow.counterfactuals import PPCEF, CounterfactualAnswer, DiCoFlex
-    from counterflow.estimators import CounterfactualExplainer, FlowDensity
+    from counterflow.estimators import CounterfactualExplainer, FlowDensity, ImageFlow
     from counterflow.flows import Flow
     from counterflow.plotting import plot, report
     from counterflow.tables import Constraints, Schema
@@ -50,6 +50,7 @@ __all__ = [
     "FitOutcome",
     "Flow",
     "FlowDensity",
+    "ImageFlow",
     "RowStatus",
     "Schema",
     "bijections",
@@ -81,6 +82,7 @@ _HOMES = {  # every public name that is not a room, and the module it lives in
     "FitOutcome": "core.outcomes",
     "Flow": "flows",
     "FlowDensity": "estimators",
+    "ImageFlow": "estimators",
     "RowStatus": "core.outcomes",
     "Schema": "tables",
     "fit": "training",

@@ -6,11 +6,17 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from counterflow.estimators.explainer import CounterfactualExplainer
     from counterflow.estimators.flow_density import FlowDensity
+    from counterflow.estimators.image_flow import ImageFlow
     from counterflow.estimators.streaming import explain_stream
 
-__all__ = ["CounterfactualExplainer", "FlowDensity", "explain_stream"]
+__all__ = ["CounterfactualExplainer", "FlowDensity", "ImageFlow", "explain_stream"]
 
-_HOMES = {"CounterfactualExplainer": "explainer", "FlowDensity": "flow_density", "explain_stream": "streaming"}
+_HOMES = {
+    "CounterfactualExplainer": "explainer",
+    "FlowDensity": "flow_density",
+    "ImageFlow": "image_flow",
+    "explain_stream": "streaming",
+}
 
 
 def __getattr__(name: str) -> object:

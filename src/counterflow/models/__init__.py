@@ -11,6 +11,7 @@ from counterflow.models.agreement import StandInReport
 from counterflow.models.borrowing import Loan
 from counterflow.models.files import MODEL_FILES, check_whole, read_model
 from counterflow.models.fingerprints import fingerprint
+from counterflow.models.onnx_network import OnnxNetwork, read_network
 from counterflow.models.own import own_parts, restore_own
 from counterflow.models.stand_in import distill, restore_stand_in, stand_in_parts
 from counterflow.models.table_classifier import TableClassifier
@@ -22,6 +23,7 @@ __all__ = [
     "check_whole",
     "AdaptedModel",
     "Loan",
+    "OnnxNetwork",
     "StandInReport",
     "TableClassifier",
     "TableRegressor",
@@ -31,6 +33,7 @@ __all__ = [
     "fingerprint",
     "own_parts",
     "read_model",
+    "read_network",
     "restore_own",
     "restore_stand_in",
     "stand_in_parts",
