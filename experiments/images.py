@@ -152,6 +152,7 @@ def compare(data: ImageSet, question: Question, keep: Path, *, count: int) -> tu
     begin = time.perf_counter()
     answers = {"latent": ask_flow(flow, net, x, question)}
     middle = time.perf_counter()
+    print(f"latent: {answers['latent'].found.sum()} of {len(x)} found in {middle - begin:.0f} s", flush=True)
     answers["input"], settings = tuned_attack(net, x, question.target)
     judged = evaluate(data, answers, question, flow=flow, net=net, known=known)
     agreeing = [name for name in judged["latent"].values if name.startswith("agrees_")]
@@ -203,23 +204,23 @@ def main() -> None:
         alone = 100 if options.name == "digits" else 10
         _write(f"images_speed_{options.name}.json", {"machine": machine(), **speed(data, options.keep, alone=alone)})
         return
-    results = []
+    settings = {"confidence": CONFIDENCE, "questions": [vars(question) for question in QUESTIONS[options.name]]}
+    results: list[dict] = []
     for question in QUESTIONS[options.name]:
         found, answers = compare(data, question, options.keep, count=options.pictures)
         results.append(found)
+        _write(f"images_{options.name}.json", {"machine": machine(), "settings": settings, "results": results})
         if options.sheets is not None:
-            _draw(answers, options.sheets / f"{options.name}_{question.source}_{question.target}.png")
-    settings = {"confidence": CONFIDENCE, "questions": [vars(question) for question in QUESTIONS[options.name]]}
-    _write(f"images_{options.name}.json", {"machine": machine(), "settings": settings, "results": results})
+            _draw(answers, data.classes, options.sheets / f"{options.name}_{question.source}_{question.target}.png")
 
 
 def _write(name: str, found: dict) -> None:
-    text = json.dumps(found, indent=2)
-    print(text, flush=True)
-    results_path(name).write_text(text + "\n")
+    results_path(name).write_text(json.dumps(found, indent=2) + "\n")
+    for result in found.get("results", [found]):
+        print(json.dumps(result), flush=True)
 
 
-def _draw(answers: dict[str, AscentAnswer], path: Path) -> None:
+def _draw(answers: dict[str, AscentAnswer], classes: tuple[str, ...], path: Path) -> None:
     import matplotlib
 
     matplotlib.use("Agg")
@@ -227,8 +228,8 @@ def _draw(answers: dict[str, AscentAnswer], path: Path) -> None:
 
     path.parent.mkdir(parents=True, exist_ok=True)
     for name, answer in answers.items():
-        figure = plotting.sheet(answer)
-        figure.savefig(path.with_stem(f"{path.stem}_{name}"), dpi=100)
+        axes = plotting.plot_ascent(answer, most=10, names=classes, title=f"{name} space")
+        axes.figure.savefig(path.with_stem(f"{path.stem}_{name}"), dpi=100)
 
 
 if __name__ == "__main__":
