@@ -14,6 +14,7 @@ Each is a :class:`CounterflowError` and a built-in error too, so that both ``exc
     |-- PersistenceError      (ValueError)       a saved folder is missing, damaged or of another version
     |-- TrainingError         (RuntimeError)     training cannot go on
     |-- SolverError           (RuntimeError)     an equation was not solved to the accuracy asked
+    |-- UnreliableError       (RuntimeError)     a number's own diagnostics say that it cannot be trusted
     `-- MissingExtra          (ImportError)      an optional package is not installed
 """
 
@@ -30,6 +31,7 @@ __all__ = [
     "ShapeError",
     "SolverError",
     "TrainingError",
+    "UnreliableError",
 ]
 
 
@@ -75,6 +77,10 @@ class TrainingError(CounterflowError, RuntimeError):
 
 class SolverError(CounterflowError, RuntimeError):
     """An equation was not solved to the accuracy that was asked."""
+
+
+class UnreliableError(CounterflowError, RuntimeError):
+    """A number was asked for whose own diagnostics say that it cannot be trusted."""
 
 
 class MissingExtra(CounterflowError, ImportError):

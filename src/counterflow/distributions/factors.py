@@ -93,8 +93,8 @@ def read_rows(factor: Float[Tensor, "*batch m r"]) -> Rows:
         factor: Any matrix; of a batch all go the same way.
 
     Example:
-        >>> read_rows(torch.tensor([[3.0, 4.0]])).log_volume.exp()
-        tensor(5.0000)
+        >>> round(read_rows(torch.tensor([[3.0, 4.0]])).log_volume.exp().item(), 4)
+        5.0
     """
     m, r = factor.shape[-2:]
     cut = 10 * max(m, r, 1) * torch.finfo(factor.dtype).eps

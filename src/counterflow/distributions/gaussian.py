@@ -9,7 +9,7 @@ from torch import Tensor
 
 from counterflow.core.errors import ArgumentError, ShapeError
 from counterflow.distributions.base import as_shape
-from counterflow.distributions.factors import Rows, compress, covariance_factor, read_rows
+from counterflow.distributions.factors import compress, covariance_factor, read_rows
 from counterflow.distributions.normal_factors import (
     NaturalParameters,
     condition_factor,
@@ -107,11 +107,7 @@ class Gaussian:
     @property
     def rank(self) -> Float[Tensor, "*batch"]:
         """The dimension of the support; less than ``features`` where the law is singular."""
-        return self._rows.rank
-
-    @property
-    def _rows(self) -> Rows:
-        return read_rows(self.factor)
+        return read_rows(self.factor).rank
 
     def log_prob(self, x: Float[Tensor, "*points d"]) -> Float[Tensor, "*out"]:
         r"""Compute the natural log-density; where the law is singular, that on its support, and ``-inf`` beyond.
@@ -146,9 +142,16 @@ class Gaussian:
         with torch.no_grad():
             return self.rsample(shape, generator=generator)
 
+    def sample_and_log_prob(
+        self, shape: int | tuple[int, ...] = (), *, generator: torch.Generator | None = None
+    ) -> tuple[Float[Tensor, "*points d"], Float[Tensor, "*points"]]:
+        """Draw points with their log-densities, as a proposal does."""
+        x = self.sample(shape, generator=generator)
+        return x, self.log_prob(x)
+
     def entropy(self) -> Float[Tensor, "*batch"]:
         """Compute the entropy in nats, on the support."""
-        rows = self._rows
+        rows = read_rows(self.factor)
         return rows.log_volume + rows.rank * (1 + math.log(2 * math.pi)) / 2
 
     def __rmatmul__(self, matrix: Any) -> "Gaussian":
@@ -253,7 +256,7 @@ class Gaussian:
         Raises:
             ArgumentError: If the law is singular, so that it has none.
         """
-        rows = self._rows
+        rows = read_rows(self.factor)
         if rows.basis is not None:
             raise ArgumentError("a singular normal law has no precision. Add noise to it first, or take a marginal.")
         precision = rows.inverse.mT @ rows.inverse

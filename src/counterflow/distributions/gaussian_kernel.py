@@ -29,13 +29,13 @@ class GaussianKernel:
         ArgumentError: If R is no covariance.
 
     Reference:
-        Saerkkae, Svensson, "Bayesian Filtering and Smoothing", 2nd edition, 2023, lemmas A.2 and A.3.
+        Sarkka, Svensson, "Bayesian Filtering and Smoothing", 2nd edition, 2023, lemmas A.2 and A.3.
 
     Example:
         >>> walk = GaussianKernel(torch.eye(1), noise=torch.eye(1))
         >>> start = Gaussian(torch.zeros(1), torch.eye(1))
-        >>> (walk @ walk @ start).covariance
-        tensor([[3.]])
+        >>> round((walk @ walk @ start).covariance.item(), 4)
+        3.0
     """
 
     def __init__(

@@ -1,0 +1,27 @@
+"""Inference with flows as proposals: importance sampling, rejection sampling and chains, each with its diagnostics.
+
+Nothing is reported that its own diagnostics call wrong: an :class:`~counterflow.core.errors.UnreliableError` says why.
+"""
+
+from counterflow.inference.chains import effective_size, split_rhat
+from counterflow.inference.importance import ImportanceSample, importance_sample
+from counterflow.inference.metropolis import ChainSample, independence_metropolis
+from counterflow.inference.pareto import ParetoTail, fit_tail, smooth_weights
+from counterflow.inference.proposals import DefensiveMixture, Proposal
+from counterflow.inference.rejection import RejectionSample, rejection_sample
+
+__all__ = [
+    "ChainSample",
+    "DefensiveMixture",
+    "ImportanceSample",
+    "ParetoTail",
+    "Proposal",
+    "RejectionSample",
+    "effective_size",
+    "fit_tail",
+    "importance_sample",
+    "independence_metropolis",
+    "rejection_sample",
+    "smooth_weights",
+    "split_rhat",
+]
