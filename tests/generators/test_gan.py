@@ -147,5 +147,7 @@ def test_wrong_requests_are_refused_with_a_sentence():
         conv_gan((1, 4, 4), bounds=(1.0, 1.0))
     with pytest.raises(ArgumentError, match="two sizes"):
         conv_gan((1, 4, 4), widths=(4,))
+    with pytest.raises(ShapeError, match="as many of both"):
+        sliced_distance(x, x[:4], directions=torch.ones(1, 16))
     with pytest.raises(ShapeError, match="channels, height, width"):
         conv_gan((4, 4))

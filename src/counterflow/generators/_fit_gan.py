@@ -11,7 +11,7 @@ from torch.func import functional_call
 from torch.nn import functional
 
 from counterflow.core.checks import check_count
-from counterflow.core.errors import ArgumentError
+from counterflow.core.errors import ArgumentError, ShapeError
 from counterflow.core.random import derive_seed, make_generator
 from counterflow.generators.gan import GAN
 from counterflow.training import Augment, Batch, FitReport, Logger, TensorBatches, TrainingSettings, optimise
@@ -129,10 +129,7 @@ def adversarial_loss(
 
 
 def sliced_distance(
-    a: Float[Tensor, "rows *event"],
-    b: Float[Tensor, "rows *event"],
-    *,
-    directions: Float[Tensor, "d size"],
+    a: Float[Tensor, "rows *event"], b: Float[Tensor, "others *event"], *, directions: Float[Tensor, "d size"]
 ) -> Float[Tensor, ""]:
     r"""Compute the sliced Wasserstein distance of two samples of one size: the mean over directions of the sorted gaps.
 
@@ -146,6 +143,9 @@ def sliced_distance(
     Returns:
         The distance, 0 for equal samples.
 
+    Raises:
+        ShapeError: The samples differ in shape.
+
     Reference:
         Bonneel, Rabin, Peyre, Pfister, "Sliced and Radon Wasserstein Barycenters of Measures", 2015, section 2.
 
@@ -154,6 +154,10 @@ def sliced_distance(
         >>> sliced_distance(a, a.flip(0) + 2.0, directions=torch.ones(1, 1)).item()
         2.0
     """
+    if a.shape != b.shape:
+        raise ShapeError(
+            f"both samples must have the same shape, got {tuple(a.shape)} and {tuple(b.shape)}. Draw as many of both."
+        )
     first, second = (points.flatten(1) @ directions.T for points in (a, b))
     return (first.sort(0).values - second.sort(0).values).abs().mean()
 
