@@ -56,9 +56,9 @@ RECIPES = {
     "digits": Recipe(_glow(levels=2, steps=4, hidden=(32, 32)), epochs=60, batch=64, classifier_epochs=60),
     "mnist": Recipe(_glow(steps=8, hidden=(64, 64)), epochs=12, classifier_epochs=5),
     "smile": Recipe(_glow(steps=8, hidden=(64, 64)), epochs=30, mirror=True),
-    "utk": Recipe(_glow(steps=8, hidden=(64, 64)), epochs=60, mirror=True),
-    "pneumonia": Recipe(_glow(steps=8, hidden=(64, 64)), epochs=60),
-    "covid": Recipe(_glow(steps=6, hidden=(48, 48)), epochs=150, batch=64, classifier_epochs=40),
+    "utk": Recipe(_glow(steps=8, hidden=(64, 64)), epochs=40, mirror=True),
+    "pneumonia": Recipe(_glow(steps=8, hidden=(64, 64)), epochs=40),
+    "covid": Recipe(_glow(steps=6, hidden=(48, 48)), epochs=100, batch=64, classifier_epochs=40),
 }
 
 
@@ -82,9 +82,11 @@ def strided_net(channels: int, size: int, outputs: int) -> nn.Sequential:
 NETS = {"usual": usual_net, "strided": strided_net}
 
 
-def kept_classifier(data: ImageSet, keep: Path, *, kind: str = "usual", seed: int = 0) -> tuple[nn.Module, dict]:
+def kept_classifier(
+    data: ImageSet, keep: Path, *, kind: str = "usual", recipe: Recipe | None = None, seed: int = 0
+) -> tuple[nn.Module, dict]:
     """The classifier of a set, from its folder or trained now, with its accuracy on the test fold."""
-    recipe = RECIPES[data.name]
+    recipe = recipe or RECIPES[data.name]
     generator = torch.Generator().manual_seed(seed)
     with torch.random.fork_rng():
         torch.manual_seed(seed)  # noqa: TID251  layers of torch draw from nowhere else; the state is put back
