@@ -1,4 +1,4 @@
-"""The command line: ``counterflow demo | fit | explain | evaluate | density | replay``."""
+"""The command line: ``counterflow demo | fit | explain | evaluate | density | replay | audit | images``."""
 
 from counterflow.cli.running import main
 

@@ -11,13 +11,14 @@ from counterflow.cli.density import density
 from counterflow.cli.evaluate import evaluate
 from counterflow.cli.explain import explain
 from counterflow.cli.fit import fit
+from counterflow.cli.images import images
 from counterflow.cli.replay import replay
 
 __all__ = ["app"]
 
 app = typer.Typer(
     name="counterflow",
-    help="Plausible counterfactual explanations, and densities of tables, by normalizing flows.",
+    help="Plausible counterfactual explanations, and densities of tables and images, by normalizing flows.",
     add_completion=False,
     no_args_is_help=True,
     rich_markup_mode=None,
@@ -40,9 +41,10 @@ def options(
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:
-    """Plausible counterfactual explanations, and densities of tables, by normalizing flows."""
+    """Plausible counterfactual explanations, and densities of tables and images, by normalizing flows."""
 
 
 for command in (demo, fit, explain, evaluate, replay, audit):
     app.command()(command)
 app.add_typer(density, name="density")
+app.add_typer(images, name="images")

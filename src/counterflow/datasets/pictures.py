@@ -1,4 +1,4 @@
-"""The one door to Pillow: picture files become bytes of one size, one picture at a time."""
+"""The one door to Pillow: picture files become bytes of one size, one picture at a time, and bytes become a file."""
 
 from collections.abc import Sequence
 from importlib.util import find_spec
@@ -7,14 +7,14 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 from torch import Tensor
 from tqdm.auto import tqdm
 
 from counterflow.core.checks import check_count
 from counterflow.core.errors import ArgumentError, DataError, MissingExtra
 
-__all__ = ["Fit", "read_pictures"]
+__all__ = ["Fit", "picture_form", "read_pictures", "write_picture"]
 
 Fit = Literal["crop", "stretch"]
 
@@ -54,8 +54,7 @@ def read_pictures(
         ...     read_pictures([path], size=2, gray=True).tolist()
         [[[[255, 255], [255, 255]]]]
     """
-    if find_spec("PIL") is None:
-        raise MissingExtra("reading pictures", "pillow", "images")
+    _require_pillow("reading pictures")
     height, width = (size, size) if isinstance(size, int) else size
     check_count(height, "size")
     check_count(width, "size")
@@ -65,6 +64,49 @@ def read_pictures(
     for row, path in enumerate(tqdm(paths, desc="reading", unit="picture", delay=2.0, disable=_quiet(progress))):
         pixels[row] = _read(path, (width, height), mode="L" if gray else "RGB", fit=fit)
     return pixels
+
+
+def picture_form(path: Path) -> tuple[int, int, bool]:
+    """The height and width of a picture file in pixels, and whether it is gray.
+
+    Raises:
+        MissingExtra: Pillow is not installed.
+        DataError: The file is no picture.
+    """
+    _require_pillow("reading pictures")
+    from PIL import Image
+
+    try:
+        with Image.open(path) as picture:
+            return picture.height, picture.width, picture.mode in ("1", "L", "LA", "I;16", "I")
+    except (OSError, SyntaxError) as error:
+        raise DataError(f"the picture '{path}' cannot be read: {error}. Remove or replace this file.") from error
+
+
+def write_picture(path: Path, pixels: Float[Tensor, "channels height width"]) -> None:
+    """Write numbers from 0 to 1, gray or in color, as a picture; the suffix says the form.
+
+    Raises:
+        MissingExtra: Pillow is not installed.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder, "gray.png")
+        ...     write_picture(path, torch.full((1, 2, 3), 0.5))
+        ...     picture_form(path)
+        (2, 3, True)
+    """
+    _require_pillow("writing pictures")
+    from PIL import Image
+
+    values = (255 * pixels.clamp(0, 1)).round().byte().movedim(0, -1).cpu().numpy()
+    Image.fromarray(values[..., 0] if values.shape[-1] == 1 else values).save(path)
+
+
+def _require_pillow(use: str) -> None:
+    if find_spec("PIL") is None:
+        raise MissingExtra(use, "pillow", "images")
 
 
 def _quiet(progress: bool) -> bool | None:  # noqa: FBT001  tqdm's three values: never, or where there is a terminal
