@@ -25,7 +25,7 @@ __all__ = ["by_class", "flow_of", "masked_set", "run_covid"]
 
 _ROWS = 24
 _SHORT = 12  # epochs of the classifiers that are trained here
-_SMALL = Recipe(lambda shape, **more: flows.glow(shape, steps=3, hidden=(24, 24), bounds=(0.0, 1.0), **more), epochs=15)
+_SMALL = Recipe(lambda shape, **more: flows.glow(shape, steps=3, hidden=(24, 24), bounds=(0.0, 1.0), **more), epochs=20)
 
 
 def flow_of(data: ImageSet, keep: Path) -> tuple[str, Flow, dict]:

@@ -56,17 +56,17 @@ def maps_figure(sheets: dict[str, dict[str, Tensor]]) -> None:
     """Draw the mean map of each method, each map with mass one, and the ellipse that halves the area."""
     import matplotlib.pyplot as plt
 
-    drawn, axes = plt.subplots(len(sheets), len(_MAPS), figsize=(2.3 * len(_MAPS), 2.5 * len(sheets)))
-    for row, (which, sheet) in zip(axes, sheets.items(), strict=True):
-        for ax, (name, title) in zip(row, _MAPS.items(), strict=True):
+    drawn, axes = plt.subplots(len(sheets), len(_MAPS), figsize=(2.1 * len(_MAPS), 2.3 * len(sheets)))
+    for place, (which, sheet) in enumerate(sheets.items()):
+        for ax, (name, title) in zip(axes[place], _MAPS.items(), strict=True):
             maps = sheet[name][sheet[name].flatten(1).isfinite().all(1)]
             mean = (maps / maps.flatten(1).sum(1).view(-1, 1, 1)).mean(0)
             side = mean.shape[-1]
             ax.imshow(mean, cmap=_HEAT)
             radius = side * (0.5 / 3.141592653589793) ** 0.5
             ax.add_patch(plt.Circle((side / 2 - 0.5, side / 2 - 0.5), radius, fill=False, color="white", linewidth=1))
-            ax.set(xticks=[], yticks=[], title=title)
-        row[0].set_ylabel(which.replace("_", " "))
+            ax.set(xticks=[], yticks=[], title="" if place else title)
+        axes[place, 0].set_ylabel(which.replace("_", " "))
     drawn.suptitle("Where the maps lie, on average")
     drawn.tight_layout()
     drawn.savefig(results_path("clever_hans_covid.png"), dpi=80)
