@@ -181,6 +181,16 @@ def test_files_that_are_no_networks(tmp_path, monkeypatch):
         read_network(tmp_path / "text.onnx")
 
 
+def test_onnxruntime_judges_what_was_read(tmp_path, monkeypatch):
+    path = graph_file(tmp_path / "one.onnx", "Tanh", {}, {})
+    assert read_network(path, like=TENSOR)(TENSOR).shape == TENSOR.shape
+    with pytest.raises(ModelError, match=r"fails on an input of shape \(2, 3\)"):
+        read_network(path, like=TENSOR[:, :, 0, 0])
+    monkeypatch.setitem(OPERATORS, "Tanh", lambda node, x: 1.01 * x.tanh())
+    with pytest.raises(ModelError, match="answers otherwise in torch than in onnxruntime"):
+        read_network(path, like=TENSOR)
+
+
 def test_two_inputs_are_too_many(tmp_path):
     from onnx import TensorProto, helper
 

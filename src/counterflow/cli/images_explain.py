@@ -127,15 +127,15 @@ def open_network(spec: str, images: Images) -> Any:
     from counterflow.cli.user_models import import_model
     from counterflow.models import Loan, read_network
 
-    network = read_network(spec) if spec.lower().endswith(".onnx") else import_model(spec)
+    first = images.pixels[:1].clone()
+    network = read_network(spec, like=first) if spec.lower().endswith(".onnx") else import_model(spec)
     if not callable(network):
         raise ModelError(
             f"--model {spec}: a torch module or a function of images is needed, got a {type(network).__name__}."
         )
-    first = images.pixels[:1].clone().requires_grad_()
     try:
         with Loan(*([network] if isinstance(network, torch.nn.Module) else [])):
-            answer = network(first)
+            answer = network(first.requires_grad_())
     except Exception as error:
         words = " ".join(str(error).split())[:200]
         raise ModelError(

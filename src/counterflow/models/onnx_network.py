@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from counterflow.core.errors import ArgumentError, MissingExtra, ModelError
+from counterflow.models.files import read_model
 from counterflow.models.onnx_operators import OPERATORS, Node
 from counterflow.tables.hints import listed
 
@@ -48,19 +49,21 @@ class OnnxNetwork(nn.Module):
         return values[self.answer]
 
 
-def read_network(path: str | Path) -> OnnxNetwork:
+def read_network(path: str | Path, *, like: Tensor | None = None) -> OnnxNetwork:
     """Read a network from an ONNX file and make a torch module of it.
 
     Args:
         path: The file: one input, and the first output counts.
+        like: Images, or whatever it takes, to ask both onnxruntime and the torch module: they must say the same.
 
     Returns:
         The network, in evaluation mode, in float32 as a rule.
 
     Raises:
         ArgumentError: There is no such file.
-        MissingExtra: The package onnx is not installed.
-        ModelError: The file cannot be read, has several inputs, or holds an operator that is not known.
+        MissingExtra: The package onnx, or with ``like`` onnxruntime, is not installed.
+        ModelError: The file cannot be read, has several inputs, holds an operator that is not known, or answers
+            otherwise in torch.
 
     Example:
         >>> read_network("nowhere.onnx")
@@ -83,7 +86,25 @@ def read_network(path: str | Path) -> OnnxNetwork:
             f"'{path}' holds operators that are not known here: {listed(unknown)}. Give the network itself in place of "
             "the file, as module:attribute."
         )
-    return OnnxNetwork(nodes, constants, source=sources[0], answer=graph.output[0].name).eval()
+    network = OnnxNetwork(nodes, constants, source=sources[0], answer=graph.output[0].name).eval()
+    if like is not None:
+        _check_same(network, path, like)
+    return network
+
+
+@torch.no_grad()
+def _check_same(network: OnnxNetwork, path: Path, x: Tensor) -> None:
+    session: Any = read_model(path)
+    try:
+        expected = torch.from_numpy(session.run([network.answer], {network.source: x.numpy()})[0])
+        ours = network(x)
+    except Exception as error:
+        words = " ".join(str(error).split())[:200]
+        raise ModelError(f"'{path}' fails on an input of shape {tuple(x.shape)}: {words}") from error
+    if ours.shape != expected.shape or not torch.allclose(ours, expected, rtol=1e-3, atol=1e-4):
+        raise ModelError(
+            f"'{path}' answers otherwise in torch than in onnxruntime: give the network as module:attribute."
+        )
 
 
 def _graph(path: Path) -> Any:
