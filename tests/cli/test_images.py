@@ -13,7 +13,7 @@ from sklearn.linear_model import LogisticRegression
 from counterflow import ImageFlow
 from counterflow.cli import main
 from counterflow.cli.image_files import new_folder, read_images
-from counterflow.core.errors import PersistenceError
+from counterflow.core.errors import PersistenceError, TrainingError
 from counterflow.counterfactuals import latent_ascent
 from counterflow.datasets.pictures import picture_form, read_pictures
 from counterflow.persistence import load_folder
@@ -108,6 +108,18 @@ class TestFit:
         assert run(*command, "--resume").code == 0
         whole, resumed = load_folder(fitted, "image flow"), load_folder(tmp_path / "flow", "image flow")
         assert all(resumed.tensors[name].equal(tensor) for name, tensor in whole.tensors.items())
+
+    @pytest.mark.parametrize("error", [PersistenceError, TrainingError])
+    def test_a_failed_run_leaves_nothing(self, run, place, tmp_path, monkeypatch, error):
+        from counterflow.estimators import image_flow
+
+        def failed(*arguments, checkpoint, **settings):
+            (checkpoint / "half").mkdir(parents=True)
+            raise error("No space left on device.")
+
+        monkeypatch.setattr(image_flow, "fit", failed)
+        refused(run("images", "fit", place / "digits.npz", "--out", "flow", *QUICK), "No space left on device.")
+        assert not (tmp_path / "flow").exists()
 
     def test_nothing_to_resume_is_said(self, run, place):
         ended = run("images", "fit", place / "pictures", "--out", "flow", "--resume", *QUICK)

@@ -21,9 +21,10 @@ if TYPE_CHECKING:
     import counterflow.tables
     from counterflow.cli.user_models import UsersModel
 
-__all__ = ["fit"]
+__all__ = ["CHECKPOINT", "clear", "fit"]
 
-_CHECKPOINT = "fit-checkpoint"
+CHECKPOINT = "fit-checkpoint"
+"""The folder in the folder of what is fitted that follows the training."""
 
 
 def fit(
@@ -188,7 +189,7 @@ def _learn(
     from counterflow.cli.running import Stopped
     from counterflow.estimators import CounterfactualExplainer
 
-    checkpoint = out / _CHECKPOINT
+    checkpoint = out / CHECKPOINT
     if checkpoint.exists() and not resume:
         shutil.rmtree(checkpoint)
     if resume and not checkpoint.exists():
@@ -200,15 +201,15 @@ def _learn(
         raise Stopped("interrupted. The same command with --resume goes on from here, to the same result.") from None
     except PersistenceError as error:
         if not resume:
-            _clear(checkpoint)
+            clear(checkpoint)
             raise
         raise PersistenceError(f"'{checkpoint}' is damaged or of another run: leave out --resume.") from error
     except Exception:
-        _clear(checkpoint)
+        clear(checkpoint)
         raise
 
 
-def _clear(checkpoint: Path) -> None:
+def clear(checkpoint: Path) -> None:
     """Remove the checkpoint, and its folder if nothing else is in it."""
     shutil.rmtree(checkpoint, ignore_errors=True)
     if checkpoint.parent.is_dir() and not any(checkpoint.parent.iterdir()):
@@ -230,4 +231,4 @@ def _save(
     record["model_fingerprint"] = explainer.model_.fingerprint
     atomic_write(out / RECORD, json.dumps(record, indent=2, ensure_ascii=False) + "\n")
     explainer.schema_.to_yaml(out / "schema.yaml")
-    shutil.rmtree(out / _CHECKPOINT, ignore_errors=True)
+    shutil.rmtree(out / CHECKPOINT, ignore_errors=True)

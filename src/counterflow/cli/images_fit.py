@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from counterflow.cli.fit import CHECKPOINT, clear
 from counterflow.cli.image_files import read_images
 from counterflow.cli.parsing import check_folder
 from counterflow.cli.screen import show, tell
@@ -21,7 +22,6 @@ __all__ = ["RECORD", "fit"]
 RECORD = "images.json"
 """What ``fit`` writes beside the flow about how images were read."""
 
-_CHECKPOINT = "fit-checkpoint"
 _DEPTH = {"glow": "steps", "image_realnvp": "layers"}
 
 
@@ -57,14 +57,14 @@ def fit(
         batch_size=batch_size,
         learning_rate=learning_rate,
         time_limit=None if minutes is None else 60 * minutes,
-        checkpoint=out / _CHECKPOINT,
+        checkpoint=out / CHECKPOINT,
         progress=True,
         random_state=seed,
     )
     channels, height, wide = read.pixels.shape[1:]
     form = f"{wide}x{height} pixels, {'in color' if channels == 3 else 'gray'}"
     tell(f"Training {flow} on {len(read.names):,} images of {form}.")
-    _learn(learner, read.pixels, out / _CHECKPOINT, resume=resume)
+    _learn(learner, read.pixels, out / CHECKPOINT, resume=resume)
     record = {"images": str(pictures), "count": len(read.names), "image_size": image_size, "gray": gray}
     _save(learner, out, record)
     show(f"Held-out images: {_bits(learner):.3f} bits per dimension after {learner.report_.epochs} epochs.")
@@ -95,9 +95,12 @@ def _learn(learner: "counterflow.estimators.ImageFlow", pixels: Any, checkpoint:
     except KeyboardInterrupt:
         raise Stopped("interrupted. The same command with --resume goes on from here, to the same result.") from None
     except PersistenceError as error:
+        if not resume:
+            clear(checkpoint)
+            raise
         raise PersistenceError(f"'{checkpoint}' is damaged or of another run: leave out --resume.") from error
     except Exception:
-        shutil.rmtree(checkpoint, ignore_errors=True)
+        clear(checkpoint)
         raise
 
 
@@ -106,7 +109,7 @@ def _save(learner: "counterflow.estimators.ImageFlow", out: Path, record: dict[s
 
     learner.save(out)
     atomic_write(out / RECORD, json.dumps(record, indent=2, ensure_ascii=False) + "\n")
-    shutil.rmtree(out / _CHECKPOINT, ignore_errors=True)
+    shutil.rmtree(out / CHECKPOINT, ignore_errors=True)
 
 
 def _bits(learner: "counterflow.estimators.ImageFlow") -> float:

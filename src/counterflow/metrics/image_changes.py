@@ -1,6 +1,6 @@
 """What kind of change an image went through: how many pixels, how unevenly, how smoothly.
 
-Noise over all pixels, as an attack makes it, is neither sparse nor smooth; a stroke that is drawn or wiped out is both.
+Independent noise over all pixels is neither sparse nor smooth; a stroke that is drawn or wiped out is both.
 """
 
 import numpy as np
