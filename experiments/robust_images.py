@@ -33,10 +33,10 @@ from experiments.tables import machine, results_path
 
 __all__ = ["costs", "movement", "searches"]
 
-_LEVELS = (0.02, 0.05, 0.1, 0.2)
+_LEVELS = (0.05, 0.1, 0.2)
 _WORST_LEVEL = 0.1
 _RATES = {"latent": 0.05, "input": 0.01}
-_STEPS, _PROXIMITY, _ROWS = 400, 0.03, 40
+_STEPS, _PROXIMITY, _ROWS = 300, 0.03, 24
 
 Search = Callable[[Tensor, Any], AscentAnswer]
 

@@ -94,7 +94,7 @@ def climbed(value: Callable[[Tensor], Tensor], start: Tensor, *, reach: float, s
 
 
 def worst_perturbation(
-    generator: Any, net: nn.Module, x: Tensor, *, target: Tensor, start: Tensor, reach: float, rounds: int = 6
+    generator: Any, net: nn.Module, x: Tensor, *, target: Tensor, start: Tensor, reach: float, rounds: int = 4
 ) -> Tensor:
     """Seek perturbations of the length of ``start`` that drive counterfactuals apart; in pixels without a generator."""
     encode = generator.encode if generator is not None else (lambda x: x)
@@ -104,7 +104,7 @@ def worst_perturbation(
         return net(decode(z)).log_softmax(1).gather(1, target[:, None])
 
     def end(x: Tensor) -> Tensor:
-        return decode(climbed(value, encode(x), reach=reach, steps=8))
+        return decode(climbed(value, encode(x), reach=reach, steps=5))
 
     size, home = _length(start), end(x).detach()
     moved = start
