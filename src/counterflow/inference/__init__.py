@@ -1,4 +1,4 @@
-"""Inference with flows as proposals: importance sampling, rejection sampling and chains, each with its diagnostics.
+"""Inference with flows: variational inference, importance sampling, rejection sampling and chains, with diagnostics.
 
 Nothing is reported that its own diagnostics call wrong: an :class:`~counterflow.core.errors.UnreliableError` says why.
 """
@@ -9,6 +9,8 @@ from counterflow.inference.metropolis import ChainSample, independence_metropoli
 from counterflow.inference.pareto import ParetoTail, fit_tail, smooth_weights
 from counterflow.inference.proposals import DefensiveMixture, Proposal
 from counterflow.inference.rejection import RejectionSample, rejection_sample
+from counterflow.inference.starts import laplace, pathfinder
+from counterflow.inference.variational import VariationalFit, fit_variational, start_from
 
 __all__ = [
     "ChainSample",
@@ -17,11 +19,16 @@ __all__ = [
     "ParetoTail",
     "Proposal",
     "RejectionSample",
+    "VariationalFit",
     "effective_size",
     "fit_tail",
+    "fit_variational",
     "importance_sample",
     "independence_metropolis",
+    "laplace",
+    "pathfinder",
     "rejection_sample",
     "smooth_weights",
     "split_rhat",
+    "start_from",
 ]
