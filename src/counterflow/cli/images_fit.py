@@ -73,13 +73,13 @@ def fit(
 
 def _builder(flow: str, depth: int | None, width: int | None) -> Any:
     """A function that builds the flow that was named."""
-    from counterflow import flows
+    from counterflow.flows import RECIPES
     from counterflow.tables.hints import did_you_mean
 
     if flow not in _DEPTH:
         raise ArgumentError(f"--flow must be one of {', '.join(_DEPTH)}, got {flow!r}.{did_you_mean(flow, _DEPTH)}")
     settings: dict[str, Any] = {} if depth is None else {_DEPTH[flow]: depth}
-    return partial(getattr(flows, flow), **settings, **({} if width is None else {"hidden": (width, width)}))
+    return partial(RECIPES[flow], **settings, **({} if width is None else {"hidden": (width, width)}))
 
 
 def _learn(learner: "counterflow.estimators.ImageFlow", pixels: Any, checkpoint: Path, *, resume: bool) -> None:
