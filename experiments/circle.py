@@ -42,22 +42,21 @@ def measures(flow: Flow, *, noise: float, rows: int = _TEST_ROWS, seed: int = 7)
     with torch.no_grad():
         gain = log_density(x, noise=noise) - flow.log_prob(x)
         samples = flow.sample(rows, generator=generator)
-    outside = {
-        name: float(_is_outside(points, noise).double().mean()) for name, points in (("flow", samples), ("data", x))
-    }
     return {
         "kl": float(gain.mean()),
         "kl_error": float(gain.std() / rows**0.5),
-        "outside_tube": outside["flow"],
-        "data_outside_tube": outside["data"],
+        "outside_tube": _outside(samples, 3 * noise),
+        "data_outside_tube": _outside(x, 3 * noise),
+        "outside_tenth": _outside(samples, 0.1),
+        "data_outside_tenth": _outside(x, 0.1),
         **_blocks(flow, x[:_STEP_ROWS]),
         **_steps(flow, x[:_STEP_ROWS]),
     }
 
 
-def _is_outside(x: Tensor, noise: float) -> Tensor:
-    """Farther from the circle than three standard deviations of the noise."""
-    return (x.norm(dim=1) - 1).abs() > 3 * noise
+def _outside(x: Tensor, width: float) -> float:
+    """The share of points that are farther from the circle than the tube is wide."""
+    return float(((x.norm(dim=1) - 1).abs() > width).double().mean())
 
 
 def _blocks(flow: Flow, x: Tensor) -> dict[str, float]:
