@@ -229,7 +229,7 @@ def _draw(answers: dict[str, AscentAnswer], classes: tuple[str, ...], path: Path
     path.parent.mkdir(parents=True, exist_ok=True)
     for name, answer in answers.items():
         axes = plotting.plot_ascent(answer, most=10, names=classes, title=f"{name} space")
-        axes.figure.savefig(path.with_stem(f"{path.stem}_{name}"), dpi=100)
+        axes.figure.savefig(path.with_stem(f"{path.stem}_{name}"), dpi=90)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,9 @@ __all__ = ["plot_ascent", "plot_ascent_path"]
 
 _HEAT = "inferno"
 
+_WIDE = 12
+"""Two names of classes with more letters than these stand below each other."""
+
 
 def plot_ascent(
     answer: AscentAnswer,
@@ -133,7 +136,8 @@ def _caption(answer: AscentAnswer, row: int, names: Sequence[str] | None) -> str
     if np.isnan(chances[1]):
         return f"{numbers[0]:.3g} → {numbers[1]:.3g}"
     classes = [f"{number:.0f}" if names is None else str(names[int(number)]) for number in numbers]
-    return f"{classes[0]} → {classes[1]}" + f"\n{chance_text(chances[0])} → {chance_text(chances[1])}"
+    between = " → " if sum(map(len, classes)) <= _WIDE else " →\n"
+    return between.join(classes) + f"\n{chance_text(chances[0])} → {chance_text(chances[1])}"
 
 
 def _note(answer: AscentAnswer, row: int) -> str:
