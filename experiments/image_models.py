@@ -35,6 +35,7 @@ class Recipe:
         mirror: Whether pictures are mirrored at random.
         classifier_epochs: Of the classifiers.
         learning_rate: Of the flow.
+        rounds: How often the flow is trained so many epochs, with a learning rate that starts anew.
     """
 
     flow: Callable[..., Flow]
@@ -43,6 +44,7 @@ class Recipe:
     mirror: bool = False
     classifier_epochs: int = 20
     learning_rate: float = 1e-3
+    rounds: int = 1
 
 
 def _glow(**settings: object) -> Callable[..., Flow]:
@@ -54,7 +56,7 @@ def _glow(**settings: object) -> Callable[..., Flow]:
 
 RECIPES = {
     "digits": Recipe(_glow(levels=2, steps=4, hidden=(32, 32)), epochs=60, batch=64, classifier_epochs=60),
-    "mnist": Recipe(_glow(steps=8, hidden=(64, 64)), epochs=12, classifier_epochs=5),
+    "mnist": Recipe(_glow(steps=8, hidden=(64, 64)), epochs=12, classifier_epochs=5, rounds=2),
     "smile": Recipe(_glow(steps=8, hidden=(64, 64)), epochs=30, mirror=True),
     "utk": Recipe(_glow(steps=8, hidden=(64, 64)), epochs=24, mirror=True),
     "pneumonia": Recipe(_glow(steps=8, hidden=(64, 64)), epochs=40),
@@ -136,32 +138,32 @@ def kept_flow(
     if notes_path.exists():
         return flows.load(folder), json.loads(notes_path.read_text())
     recipe = recipe or RECIPES[data.name]
-    generator = torch.Generator().manual_seed(seed)
-    flow = recipe.flow(tuple(data.images.shape[1:]), generator=generator)
+    flow = recipe.flow(tuple(data.images.shape[1:]), generator=torch.Generator().manual_seed(seed))
 
     def augment(images: Tensor, generator: torch.Generator) -> tuple[Tensor, float]:
         x = dequantize(images, generator, bits=data.bits)
         return (x.flip(-1) if recipe.mirror and torch.rand((), generator=generator) < 0.5 else x), 0.0
 
-    report = fit(
-        flow,
-        data.part(0)[0],
-        validation=(data.part(1)[0], None),
-        max_epochs=recipe.epochs,
-        patience=recipe.epochs,
-        batch_size=recipe.batch,
-        learning_rate=recipe.learning_rate,
-        clip=200.0,
-        compile=False,
-        precision="mixed",
-        generator=generator,
-        augment=augment,
-        progress=False,
-        checkpoint=keep / data.name / f"{name}_checkpoint",
-        resume=(keep / data.name / f"{name}_checkpoint").exists(),
-        on_epoch=_tell(f"{data.name} {name}"),
-    )
-    notes = {"bits": mean_bits(flow, data), "epochs": report.epochs, "seconds": report.seconds}
+    epochs, seconds = 0, 0.0
+    for turn in range(recipe.rounds):
+        report = fit(
+            flow,
+            data.part(0)[0],
+            validation=(data.part(1)[0], None),
+            max_epochs=recipe.epochs,
+            patience=recipe.epochs,
+            batch_size=recipe.batch,
+            learning_rate=recipe.learning_rate,
+            clip=200.0,
+            compile=False,
+            precision="mixed",
+            generator=torch.Generator().manual_seed(seed + turn),
+            augment=augment,
+            progress=False,
+            on_epoch=_tell(f"{data.name} {name}"),
+        )
+        epochs, seconds = epochs + report.epochs, seconds + report.seconds
+    notes = {"bits": mean_bits(flow, data), "epochs": epochs, "seconds": seconds}
     flow.save(folder)
     notes_path.write_text(json.dumps(notes))
     return flow, notes

@@ -29,6 +29,9 @@ from experiments.tables import machine, results_path
 __all__ = ["QUESTIONS", "Question", "ask_flow", "judges", "pictures_to_ask", "tuned_attack"]
 
 CONFIDENCE = 0.99
+SPEED_STEPS = 200
+"""The most steps of a picture where time is measured."""
+
 REAL_PICTURES = 10_000
 """The most training pictures from which neighbors are taken and other classifiers are trained."""
 
@@ -175,18 +178,29 @@ def _plain(intervals: dict[str, Any]) -> dict[str, list[float]]:
 
 
 def speed(data: ImageSet, keep: Path, *, together: int = 100, alone: int = 100) -> dict[str, float]:
-    """Seconds for pictures that climb together and for the same number, or fewer of them, one after another."""
-    question = QUESTIONS[data.name][0]
+    """Seconds for pictures that climb together and for the same number, or fewer of them, one after another.
+
+    The last picture on its way costs as much per step as many, so the ratio falls with the number of steps allowed.
+    """
+    question = replace(QUESTIONS[data.name][0], learning_rate=5e-2, max_steps=SPEED_STEPS)
     net, flow = kept_classifier(data, keep)[0], kept_flow(data, keep)[0]
     x = dequantize(data.part(0, question.source)[0][:together], torch.Generator().manual_seed(2), bits=data.bits)
     ask_flow(flow, net, x[:2], replace(question, max_steps=2))
     begin = time.perf_counter()
-    ask_flow(flow, net, x, question)
+    answer = ask_flow(flow, net, x, question)
     middle = time.perf_counter()
     for i in range(alone):
         ask_flow(flow, net, x[i : i + 1], question)
     singly = (time.perf_counter() - middle) * together / alone
-    return {"pictures": together, "together": middle - begin, "singly": singly, "ratio": singly / (middle - begin)}
+    steps = answer.steps.double()
+    return {
+        "pictures": together,
+        "together": middle - begin,
+        "singly": singly,
+        "ratio": singly / (middle - begin),
+        "mean_steps": float(steps.mean()),
+        "most_steps": float(steps.max()),
+    }
 
 
 def main() -> None:
