@@ -20,7 +20,7 @@ from torch import Tensor
 
 from counterflow import flows
 from counterflow.flows import Flow
-from experiments.counting import ask, compared, kept_counter, neighbor_counts, predict, sheet
+from experiments.counting import COUNTERS, ask, compared, kept_counter, neighbor_counts, predict, sheet
 from experiments.image_data import ImageSet, pixels
 from experiments.image_models import Recipe, kept_flow
 from experiments.tables import machine, results_path

@@ -143,12 +143,12 @@ def predict(net: nn.Module, x: Tensor) -> Tensor:
 def ask(flow: Flow, net: nn.Module, x: Tensor, target: Tensor, *, confidence: float) -> dict[str, AscentAnswer]:
     """Change pictures until the network counts what is asked, in the latent of the flow and in pixels.
 
-    Both steps are short, so that each ends near the first place where the network is content.
+    The steps in pixels are short, so that the attack ends near the first place where the network is content.
     """
     settings = {"confidence": confidence, "clip": (0.0, 1.0), "batch_size": 64}
     return {
-        "latent": latent_ascent(flow, net, x, target, learning_rate=2e-2, max_steps=300, **settings),
-        "input": input_ascent(net, x, target=target, learning_rate=1e-3, max_steps=1000, **settings),
+        "latent": latent_ascent(flow, net, x, target, learning_rate=5e-2, max_steps=200, **settings),
+        "input": input_ascent(net, x, target=target, learning_rate=2e-3, max_steps=300, **settings),
     }
 
 

@@ -6,9 +6,11 @@
 The pictures are gray, with 5 bits a pixel. UCSD's frames are halved to 40 by 60 pixels, in the standard split: frames
 601 to 1400 are learned (the flow learns the first 700 of them), the others tested. ShanghaiTech's pictures of 96 by 128
 pixels are cut into twelve tiles of 32 by 32, each with the number of heads in it. A network learns to count (a small
-U-Net whose map is summed), a second of another shape is the outside witness, and a Glow learns the law of the pictures.
-Then test pictures are changed, in the latent of the flow and in pixels, until the network counts ten more or ten fewer
-(UCSD), or ten where there was nobody and nobody where there were ten (ShanghaiTech). No picture of people is written to
+U-Net whose map is summed); the outside witness is a ridge regression on pixels (UCSD) or a forest on edges
+(ShanghaiTech); a Glow learns the law of the pictures. Then test pictures are changed, in the latent of the flow and in
+pixels, until the network counts ten more or ten fewer (UCSD), or ten where there was nobody and nobody where there were
+ten (ShanghaiTech). This copy of UCSD's frames has outlines drawn around groups and counts printed in a corner: the
+ridge never sees that corner, and the network is tried with it painted over. No picture of people is written to
 ``experiments/results``; sheets go into the folder ``--keep``.
 """
 
@@ -17,17 +19,22 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from sklearn.ensemble import ExtraTreesRegressor
+from sklearn.linear_model import RidgeCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from torch import Tensor
 
 from counterflow import flows
 from counterflow.bijections import Affine, Chain
 from counterflow.flows import Flow
 from counterflow.training import fit
-from experiments.counting import COUNTERS, ask, compared, kept_counter, neighbor_counts, predict, sheet
+from experiments.counting import ask, compared, kept_counter, neighbor_counts, predict, sheet
 from experiments.image_data import ImageSet, dequantize, image_folder, pixels
 from experiments.image_models import Recipe, kept_flow, mean_bits
 from experiments.tables import machine, results_path
@@ -36,6 +43,7 @@ __all__ = ["SETS", "shanghaitech_tiles", "tile_counts", "ucsd_frames"]
 
 _BITS, _CONFIDENCE = 5, 0.9
 _TILE, _ACROSS, _DOWN = 32, 4, 3
+_PRINT = (slice(None), slice(None), slice(0, 11), slice(0, 40))  # where UCSD's frames hold words and numbers
 
 
 def ucsd_frames() -> ImageSet:
@@ -144,28 +152,59 @@ def _ten_or_nobody(counts: Tensor, said: Tensor) -> dict[str, tuple[Tensor, Tens
 
 @dataclass(frozen=True)
 class Crowd:
-    """A set and how it is treated: what it is read by, what is asked, the flow, and how long all is trained."""
+    """A set and how it is treated.
+
+    Args:
+        read: What reads it.
+        questions: From true and predicted counts to the pictures that are asked about, and the counts that are asked.
+        flow: What trains its flow.
+        counter_epochs: Of the network.
+        mirror: Whether pictures are mirrored at random.
+        pieces: Into how many tiles a picture was cut.
+        outside: A counter that is no network.
+    """
 
     read: Callable[[], ImageSet]
     questions: Callable[[Tensor, Tensor], dict[str, tuple[Tensor, Tensor]]]
     flow: Callable[[ImageSet, Path], tuple[Flow, dict]]
     counter_epochs: int
     mirror: bool
+    pieces: int
+    outside: Any
 
 
 SETS = {
-    "ucsd": Crowd(ucsd_frames, _ten_more_or_fewer, kept_scene_flow, counter_epochs=12, mirror=False),
-    "shanghaitech": Crowd(shanghaitech_tiles, _ten_or_nobody, kept_tile_flow, counter_epochs=5, mirror=True),
+    "ucsd": Crowd(
+        read=ucsd_frames,
+        questions=_ten_more_or_fewer,
+        flow=kept_scene_flow,
+        counter_epochs=12,
+        mirror=False,
+        pieces=1,
+        outside=make_pipeline(
+            FunctionTransformer(lambda x: flat(unprinted(x))), StandardScaler(), RidgeCV(np.logspace(-1, 5, 13))
+        ),
+    ),
+    "shanghaitech": Crowd(
+        read=shanghaitech_tiles,
+        questions=_ten_or_nobody,
+        flow=kept_tile_flow,
+        counter_epochs=5,
+        mirror=True,
+        pieces=_DOWN * _ACROSS,
+        outside=make_pipeline(
+            FunctionTransformer(lambda x: squares(x)),
+            ExtraTreesRegressor(50, min_samples_leaf=2, max_features=0.2, random_state=0),
+        ),
+    ),
 }
 """Each set by its name."""
 
 
-def whole_pictures(net: nn.Module, data: ImageSet) -> dict[str, float]:
-    """Errors of whole test pictures, the tiles of each summed."""
-    images, counts = data.part(2)
-    pieces = _DOWN * _ACROSS
-    miss = (predict(net, pixels(images, bits=data.bits)) - counts).reshape(-1, pieces).sum(1)
-    return {"whole_mae": float(miss.abs().mean()), "whole_rmse": float(miss.square().mean().sqrt())}
+def _errors(said: Tensor, counts: Tensor, *, pieces: int) -> dict[str, float]:
+    """Errors of whole test pictures, the pieces of each summed."""
+    miss = (said - counts).reshape(-1, pieces).sum(1)
+    return {"picture_mae": float(miss.abs().mean()), "picture_rmse": float(miss.square().mean().sqrt())}
 
 
 def main() -> None:
@@ -176,32 +215,34 @@ def main() -> None:
     parser.add_argument("--pictures", type=int, default=24, help="for each question")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    path = results_path("crowd.json")
-    results = json.loads(path.read_text()) if path.exists() else {}
-    results[options.name] = measure(SETS[options.name], options.keep, pictures=options.pictures)
+    result, path = measure(SETS[options.name], options.keep, pictures=options.pictures), results_path("crowd.json")
+    results = (json.loads(path.read_text()) if path.exists() else {}) | {options.name: result}
     path.write_text(json.dumps(results, indent=2) + "\n")
 
 
 def measure(crowd: Crowd, keep: Path, *, pictures: int) -> dict[str, object]:
     """All figures of a set."""
     data = crowd.read()
-    settings = {"epochs": crowd.counter_epochs, "seconds": 2400, "mirror": crowd.mirror}
-    nets = {kind: kept_counter(data, keep, kind=kind, **settings) for kind in COUNTERS}
-    if data.name == "shanghaitech":
-        nets = {kind: (net, {**notes, **whole_pictures(net, data)}) for kind, (net, notes) in nets.items()}
-    notes = {kind: notes for kind, (_, notes) in nets.items()}
-    print(json.dumps(notes), flush=True)
+    net, notes = kept_counter(
+        data, keep, kind="density", epochs=crowd.counter_epochs, seconds=2400, mirror=crowd.mirror
+    )  # fmt: skip
     flow, of_flow = crowd.flow(data, keep)
-    result = {"machine": machine(), "bits": _BITS, "confidence": _CONFIDENCE, "networks": notes, "flow": of_flow}
-    net, second = nets["density"][0], nets["strided"][0]
-    witnesses = {
-        "network": lambda x: predict(net, x),
-        "second": lambda x: predict(second, x),
-        "neighbors": neighbor_counts(data),
-    }
+    outside = outside_counter(crowd.outside, data)
     images, counts = data.part(2)
     x = pixels(images, bits=data.bits)
-    for question, (rows, wanted) in crowd.questions(counts, predict(net, x)).items():
+    said = predict(net, x)
+    witnesses = {"network": lambda x: predict(net, x), "outside": outside, "neighbors": neighbor_counts(data)}
+    result = {
+        "machine": machine(),
+        "settings": {"bits": _BITS, "confidence": _CONFIDENCE, "flow": of_flow},
+        "network": {**notes, **_errors(said, counts, pieces=crowd.pieces)},
+        "outside": {"what": type(crowd.outside[-1]).__name__, **_errors(outside(x), counts, pieces=crowd.pieces)},
+    }
+    if data.name == "ucsd":
+        painted = painted_over(x, pixels(data.part(0)[0], bits=data.bits))
+        result["network_with_print_painted_over"] = _errors(predict(net, painted), counts, pieces=1)
+    print(json.dumps(result), flush=True)
+    for question, (rows, wanted) in crowd.questions(counts, said).items():
         spread = torch.linspace(0, len(rows) - 1, min(pictures, len(rows))).long()
         answers = ask(flow, net, x[rows[spread]], wanted[spread].float(), confidence=_CONFIDENCE)
         result[question] = compared(answers, flow, witnesses=witnesses)
@@ -209,6 +250,44 @@ def measure(crowd: Crowd, keep: Path, *, pictures: int) -> dict[str, object]:
         path, title = keep / data.name / f"{question}.png", f"{data.name}: {question}"
         sheet(answers, path, count=witnesses["network"], title=title)
     return result
+
+
+def outside_counter(model: Any, data: ImageSet) -> Callable[[Tensor], Tensor]:
+    """Fit a counter that is no network to the frames of training."""
+    learned = data.fold < 2
+    model.fit(pixels(data.images[learned], bits=data.bits).numpy(), data.labels[learned].double().numpy())
+    return lambda x: torch.from_numpy(model.predict(x.numpy()))
+
+
+def flat(x: np.ndarray) -> np.ndarray:
+    """Pictures as rows of pixels."""
+    return x.reshape(len(x), -1)
+
+
+def unprinted(x: np.ndarray) -> np.ndarray:
+    """UCSD's frames without the corner in which this copy of them prints counts."""
+    kept = x.copy()
+    kept[_PRINT] = 0
+    return kept
+
+
+def painted_over(x: Tensor, learned: Tensor) -> Tensor:
+    """UCSD's frames with the median frame of training in that corner."""
+    painted = x.clone()
+    painted[_PRINT] = learned.median(0, keepdim=True).values.expand_as(x)[_PRINT]
+    return painted
+
+
+def squares(x: np.ndarray) -> np.ndarray:
+    """Brightness, and steps between pixels down and across, averaged over squares of 4 and of 16 pixels a side."""
+    x = x[:, 0]
+    views = [x, *(np.abs(np.diff(x, axis=axis, append=np.take(x, [-1], axis))) for axis in (1, 2))]
+    return np.concatenate([_pooled(view, side) for side in (4, 16) for view in views], axis=1)
+
+
+def _pooled(x: np.ndarray, side: int) -> np.ndarray:
+    n, height, width = x.shape
+    return flat(x.reshape(n, height // side, side, width // side, side).mean((2, 4)))
 
 
 if __name__ == "__main__":
