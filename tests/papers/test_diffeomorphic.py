@@ -1,8 +1,8 @@
 """Diffeomorphic counterfactuals (Dombrowski et al., 2022) on the digits that scikit-learn bundles: 4 becomes 9.
 
 The paper's figures are of MNIST (see ``experiments/images.py``); here the order must be right and the gap wide: what
-the latent space of a flow gives is a 9 to classifiers that had no part in it and to its neighbors, that of the attack is
-not.
+the latent space of a flow gives is a 9 to classifiers that had no part in it and to its neighbors, and what the attack
+gives is not.
 """
 
 import pytest
