@@ -224,17 +224,19 @@ class TestCompiling:
         assert run_unhooked(script, compile, warnings="default") == "changed"
 
 
-def test_a_deep_flow_is_compiled_layer_by_layer(run_unhooked):
+@pytest.mark.parametrize("widths", [(4, 4), (4,)])  # the second has fewer parameters than a deep module, and shares too
+def test_a_deep_flow_is_compiled_layer_by_layer(run_unhooked, widths):
     """Layers that are alike share their code, which they may only if their parameters share no memory."""
     script = """
-        import torch
+        import sys, torch
         from counterflow import flows
         from counterflow.training import Batch, TrainingStep, negative_log_likelihood
         compile = torch.compile
         torch.compile = lambda function: compile(function, backend="aot_eager", fullgraph=True)
         x = torch.randn(40, 2, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
         def run(compile):
-            flow = flows.realnvp(2, layers=18, hidden=(4, 4), generator=torch.Generator().manual_seed(0)).double()
+            generator = torch.Generator().manual_seed(0)
+            flow = flows.realnvp(2, layers=18, hidden=eval(sys.argv[1]), generator=generator).double()
             step = TrainingStep(flow, negative_log_likelihood, compile=compile, trusted=True)
             losses = [step(Batch(x), 0.01) for _ in range(4)]
             step.close()
@@ -243,7 +245,7 @@ def test_a_deep_flow_is_compiled_layer_by_layer(run_unhooked):
             torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-9)
         print("same")
     """
-    assert run_unhooked(script, warnings="default") == "same"
+    assert run_unhooked(script, repr(widths), warnings="default") == "same"
 
 
 class TestTrust:

@@ -65,13 +65,18 @@ class Chain(AbstractDataDependent):
         """The bijections, from data to latent."""
         return cast("tuple[AbstractBijection, ...]", tuple(self.bijections))
 
+    @property
+    def shares_code(self) -> bool:
+        """Whether layers that are alike are compiled once: then no two parameters may lie in one piece of memory."""
+        return len(self.bijections) > _MANY and len(self.event_shape) < 2
+
     def to_latent(
         self, x: Float[Tensor, "*batch"], context: Float[Tensor, "*rows c"] | None = None
     ) -> tuple[Float[Tensor, "*out"], Float[Tensor, "*points"]]:
         """Map data to latent, first bijection first."""
         if self.reversible and torch.is_grad_enabled() and not torch.compiler.is_compiling():
             return reversed_to_latent(self.parts, x, context)
-        run = _shared_to_latent if len(self.parts) > _MANY and len(self.event_shape) < 2 else _to_latent
+        run = _shared_to_latent if self.shares_code else _to_latent
         first, *rest = self.parts
         z, log_det = run(first, x, context)
         for bijection in rest:

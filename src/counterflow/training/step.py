@@ -135,7 +135,8 @@ class TrainingStep:
             self._whole = whole_step(self.module, self._loss, layout=self.weights.layout, **settings)
 
     def _is_deep(self) -> bool:
-        return len(self.weights.layout.parameters) > _DEEP
+        shared = any(getattr(module, "shares_code", False) for module in self.module.modules())
+        return shared or len(self.weights.layout.parameters) > _DEEP
 
     def _fits(self, batch: Any) -> bool:
         """Whether a step that checks nothing was compiled for batches of this form."""
