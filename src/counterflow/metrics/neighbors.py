@@ -28,8 +28,8 @@ def neighbor_target_share(
     the new. The distance is Euclidean, in whatever space both are given: pixels, or what a network makes of them.
 
     Args:
-        points: (answers, *event), the answers; more dimensions are flattened.
-        reference: (rows, *event), real points in the same space, best such that no search and no model saw.
+        points: ``(answers, *event)``, the answers; more dimensions are flattened.
+        reference: ``(rows, *event)``, real points in the same space, best such that no search and no model saw.
         labels: (rows,), their true classes.
         target: One class, or (answers,) classes.
         neighbors: The number k of neighbors.
@@ -63,8 +63,8 @@ def nearest_neighbors(points: Images, reference: Images, *, neighbors: int = 10)
     Distances are computed in blocks, so that memory does not grow with the reference.
 
     Args:
-        points: (answers, *event); more dimensions are flattened.
-        reference: (rows, *event), of the same event.
+        points: ``(answers, *event)``; more dimensions are flattened.
+        reference: ``(rows, *event)``, of the same event.
         neighbors: The number k of neighbors, at most the number of rows.
 
     Returns:
