@@ -56,7 +56,7 @@ def _glow(**settings: object) -> Callable[..., Flow]:
 
 RECIPES = {
     "digits": Recipe(_glow(levels=2, steps=4, hidden=(32, 32)), epochs=60, batch=64, classifier_epochs=60),
-    "mnist": Recipe(_glow(steps=8, hidden=(64, 64)), epochs=12, classifier_epochs=5, rounds=2),
+    "mnist": Recipe(_glow(steps=8, hidden=(64, 64)), epochs=12, classifier_epochs=5, rounds=3),
     "smile": Recipe(_glow(steps=8, hidden=(64, 64)), epochs=30, mirror=True),
     "utk": Recipe(_glow(steps=8, hidden=(64, 64)), epochs=24, mirror=True),
     "pneumonia": Recipe(_glow(steps=8, hidden=(64, 64)), epochs=40),
