@@ -35,9 +35,9 @@ from counterflow.bijections import Affine, Chain
 from counterflow.flows import Flow
 from counterflow.training import fit
 from experiments.counting import ask, compared, kept_counter, neighbor_counts, predict, sheet
-from experiments.image_data import ImageSet, dequantize, image_folder, pixels
+from experiments.image_data import ImageSet, dequantize, pixels
 from experiments.image_models import Recipe, kept_flow, mean_bits
-from experiments.tables import machine, results_path
+from experiments.tables import all_data, machine, results_path
 
 __all__ = ["SETS", "shanghaitech_tiles", "tile_counts", "ucsd_frames"]
 
@@ -48,7 +48,7 @@ _PRINT = (slice(None), slice(None), slice(0, 11), slice(0, 40))  # where UCSD's 
 
 def ucsd_frames() -> ImageSet:
     """UCSD's frames, halved, with everybody who is annotated."""
-    found = np.load(image_folder() / "crowd/ucsd_ped_80x120.npz")
+    found = np.load(all_data() / "crowd/ucsd_ped_80x120.npz")
     images = np.concatenate([found["train"], found["test"]])
     halved = images.reshape(-1, 40, 2, 60, 2).mean((2, 4)).round().astype(np.uint8)
     counts = np.concatenate([found["train_count_all"], found["test_count_all"]])
@@ -57,7 +57,7 @@ def ucsd_frames() -> ImageSet:
 
 def shanghaitech_tiles() -> ImageSet:
     """ShanghaiTech's part B in tiles, twelve a picture, with the heads in each."""
-    found = np.load(image_folder() / "crowd/shanghaitech_B_96x128.npz")
+    found = np.load(all_data() / "crowd/shanghaitech_B_96x128.npz")
     tiles, counts, parts = [], [], []
     for fold, name in ((0, "train"), (2, "test")):
         images = found[f"{name}_x"].reshape(-1, _DOWN, _TILE, _ACROSS, _TILE).transpose(0, 1, 3, 2, 4)

@@ -31,7 +31,7 @@ from counterflow import CounterfactualExplainer, Schema
 from counterflow.counterfactuals.dicoflex import DiCoFlex, DiCoFlexSkill
 from counterflow.tables import Atom, Rules, TableCodec, read_table, write_table
 from experiments.dicoflex_measures import Measures
-from experiments.tables import machine, results_path
+from experiments.tables import data_folder, machine, results_path
 
 TARGETS = {"adult": "income", "bank": "y", "gmc": "SeriousDlqin2yrs"}
 DRAWS = 100
@@ -69,8 +69,7 @@ class Setting:
 
     def __init__(self, name: str, seed: int, fitted: Path | None) -> None:
         self.name, self.seed = name, seed
-        folder = Path(os.environ.get("COUNTERFLOW_DATA", Path(__file__).parents[1] / "../shared/data"))
-        parts = (folder / "tabular_cf" / "dicoflex_splits" / f"{name}_{part}.csv.gz" for part in ("train", "test"))
+        parts = (data_folder() / "dicoflex_splits" / f"{name}_{part}.csv.gz" for part in ("train", "test"))
         self.train, self.test = (read_table(part) for part in parts)
         self.schema = schema_of(self.train, TARGETS[name])
         self.codec = TableCodec(self.schema)

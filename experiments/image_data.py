@@ -1,14 +1,14 @@
 """The sets of pictures of the experiments, with their splits and what is asked of them."""
 
-import os
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["IMAGE_SETS", "ImageSet", "dequantize", "image_folder", "load_images", "pixels"]
+from experiments.tables import all_data
+
+__all__ = ["IMAGE_SETS", "ImageSet", "dequantize", "load_images", "pixels"]
 
 
 @dataclass(frozen=True)
@@ -39,11 +39,6 @@ class ImageSet:
         return self.images[chosen], self.labels[chosen]
 
 
-def image_folder() -> Path:
-    """Where the data sets lie: the folder named by COUNTERFLOW_DATA, else ``shared/data`` beside the repository."""
-    return Path(os.environ.get("COUNTERFLOW_DATA", Path(__file__).parents[1] / "../shared/data"))
-
-
 def pixels(images: Tensor, *, bits: int = 8) -> Tensor:
     """Bytes as numbers in (0, 1): the middle of the cell of each gray level."""
     levels = 2**bits
@@ -72,26 +67,26 @@ def _digits() -> ImageSet:
 
 
 def _mnist() -> ImageSet:
-    found = np.load(image_folder() / "mnist/mnist.npz")
+    found = np.load(all_data() / "mnist/mnist.npz")
     images = np.concatenate([found["x_train"], found["x_test"]])
     labels = np.concatenate([found["y_train"], found["y_test"]])
     return _made("mnist", images, labels, np.repeat([0, 1, 2], [50_000, 10_000, 10_000]), tuple("0123456789"))
 
 
 def _smile() -> ImageSet:
-    found = np.load(image_folder() / "faces_smile/smile_lfw_32x32.npz")
+    found = np.load(all_data() / "faces_smile/smile_lfw_32x32.npz")
     return _made("smile", found["x"], found["smile"], found["fold"], ("not smiling", "smiling"), bits=5)
 
 
 def _utk() -> ImageSet:
-    found = np.load(image_folder() / "faces_utk/utkface_adult6000_32x32.npz")
+    found = np.load(all_data() / "faces_utk/utkface_adult6000_32x32.npz")
     age = found["age"].astype(np.int64)
     labels = np.select([age < 30, age > 60], [0, 1], default=-1)
     return _made("utk", found["x"].transpose(0, 3, 1, 2), labels, found["fold"], ("under 30", "over 60"), bits=5)
 
 
 def _pneumonia() -> ImageSet:
-    found = np.load(image_folder() / "pneumoniamnist/pneumoniamnist_28.npz")
+    found = np.load(all_data() / "pneumoniamnist/pneumoniamnist_28.npz")
     folds = [np.full(len(found[f"{name}_labels"]), fold) for fold, name in enumerate(("train", "val", "test"))]
     images, labels = (
         np.concatenate([found[f"{name}_{what}"] for name in ("train", "val", "test")]) for what in ("images", "labels")
@@ -101,7 +96,7 @@ def _pneumonia() -> ImageSet:
 
 def _covid() -> ImageSet:
     """Radiographs of two sources, halved: those of one hospital's archive, and Covid pictures collected elsewhere."""
-    found = np.load(image_folder() / "chest_xray/cxr_64.npz")
+    found = np.load(all_data() / "chest_xray/cxr_64.npz")
     names = [str(name).lower() for name in found["classes"]]
     sick = found["y"] == next(i for i, name in enumerate(names) if "covid" in name)
     halved = found["x"].reshape(-1, 32, 2, 32, 2).mean((2, 4)).round().astype(np.uint8)

@@ -12,12 +12,17 @@ import torch
 import counterflow
 from counterflow import Schema
 
-__all__ = ["TABLES", "TableData", "data_folder", "load_table", "machine", "results_path"]
+__all__ = ["TABLES", "TableData", "all_data", "data_folder", "load_table", "machine", "results_path"]
+
+
+def all_data() -> Path:
+    """Where all data lie: the folder named by COUNTERFLOW_DATA, else ``shared/data`` beside the repository."""
+    return Path(os.environ.get("COUNTERFLOW_DATA", Path(__file__).parents[1] / "../shared/data"))
 
 
 def data_folder() -> Path:
-    """Where the data sets lie: the folder named by COUNTERFLOW_DATA, else ``shared/data`` beside the repository."""
-    return Path(os.environ.get("COUNTERFLOW_DATA", Path(__file__).parents[1] / "../shared/data")) / "tabular_cf"
+    """Where the tables lie."""
+    return all_data() / "tabular_cf"
 
 
 def results_path(name: str) -> Path:

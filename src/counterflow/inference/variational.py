@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from itertools import count
+from typing import Any, Literal, NamedTuple
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from counterflow.core.checks import check_count
 from counterflow.core.errors import ArgumentError
@@ -125,20 +126,19 @@ def fit_variational(
     generator = make_generator(generator, flow.base.anchor.device)
     group = importance if objective == "importance" else 1
     fixed = flow.base.sample(group * max(draws, 1000), generator=generator)
-    epochs, done = -(-steps // _STEPS_AN_EPOCH), [0]
+    epochs, taken = -(-steps // _STEPS_AN_EPOCH), count()
 
     def batches(generator: torch.Generator) -> Iterator[_Draws]:
         for _ in range(min(_STEPS_AN_EPOCH, steps)):
-            share = min(1.0, done[0] / (annealing * steps)) if annealing else 1.0
-            done[0] += 1
+            share = min(1.0, next(taken) / (annealing * steps)) if annealing else 1.0
             yield _Draws(flow.base.sample(draws, generator=generator), first_temperature ** (1 - share))
 
-    def loss(module: nn.Module, batch: _Draws) -> Tensor:
-        gains = _gains(flow, log_density, batch, frozen=objective != "plain")
+    def loss(module: Any, batch: _Draws) -> Tensor:
+        gains = _gains(module, log_density, batch, frozen=objective != "plain")
         return -gains.mean() if group == 1 else _doubly_reparametrized(gains.view(-1, group))
 
-    def validate(module: nn.Module) -> Tensor:
-        return -log_mean_exp(_gains(flow, log_density, _Draws(fixed, 1.0), frozen=False).view(-1, group)).mean()
+    def validate(module: Any) -> Tensor:
+        return -log_mean_exp(_gains(module, log_density, _Draws(fixed, 1.0), frozen=False).view(-1, group)).mean()
 
     settings = TrainingSettings(
         max_epochs=epochs, patience=epochs, learning_rate=learning_rate, compile=False, progress=progress
