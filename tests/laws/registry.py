@@ -192,6 +192,11 @@ BIJECTIONS: dict[str, Case] = {
     "autoregressive_sum_of_squares_context": Case(
         autoregressive(b.SumOfSquares(degree=3, bound=3.0), context_features=CONTEXT), anywhere, CONTEXT, exempt=SEARCH
     ),
+    "bounded": Case(
+        lambda g: b.Bounded(torch.tensor([0.0, -math.inf, 0.0]), torch.tensor([1.0, 1.0, math.inf])),
+        unit,
+        exempt={"extremes": "needs numbers between its bounds"} | FIXED,
+    ),
     "chain": Case(
         lambda g: b.Chain([b.Affine(FEATURES), b.Permutation.reversal(FEATURES), coupling(b.ScaleShift())(g)])
     ),

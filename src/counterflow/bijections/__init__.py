@@ -7,6 +7,7 @@ from counterflow.bijections.argmax import Argmax
 from counterflow.bijections.autoregressive import Autoregressive
 from counterflow.bijections.base import AbstractBijection, AbstractDataDependent
 from counterflow.bijections.bernstein import Bernstein
+from counterflow.bijections.bounded import Bounded
 from counterflow.bijections.chain import Chain
 from counterflow.bijections.checkerboard import CheckerboardCoupling
 from counterflow.bijections.circular_coupling import CircularCoupling
@@ -66,6 +67,7 @@ __all__ = [
     "Affine",
     "Autoregressive",
     "Bernstein",
+    "Bounded",
     "Chain",
     "CheckerboardCoupling",
     "CircularCoupling",
