@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from typing import Protocol, cast, runtime_checkable
+from typing import Any, Protocol, cast, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -60,7 +60,7 @@ class IndependentPrior:
         ([-inf, 0.0], torch.Size([5, 2]))
     """
 
-    def __init__(self, parts: Sequence[Distribution]) -> None:
+    def __init__(self, parts: Sequence[Any]) -> None:
         if not parts:
             raise ArgumentError("parts must name at least one law, got none. Give one for each parameter.")
         for part in parts:
@@ -144,7 +144,7 @@ class BoxUniform:
         return torch.where(inside, -(high - low).log().sum(), -torch.inf)
 
 
-def as_prior(prior: Prior | Distribution) -> Prior:
+def as_prior(prior: object) -> Prior:
     """Take a prior as it is, or make one of a law of ``torch.distributions``.
 
     Args:
