@@ -3,13 +3,17 @@
 Nothing is reported that its own diagnostics call wrong: an :class:`~counterflow.core.errors.UnreliableError` says why.
 """
 
+from counterflow.inference.bounds import EvidenceBounds, evidence_bounds
 from counterflow.inference.chains import effective_size, split_rhat
 from counterflow.inference.importance import ImportanceSample, importance_sample
 from counterflow.inference.metropolis import ChainSample, independence_metropolis
+from counterflow.inference.off_policy import ProposalFit, ProposalRound, fit_proposal
 from counterflow.inference.pareto import ParetoTail, fit_tail, smooth_weights
 from counterflow.inference.priors import BoxUniform, IndependentPrior, Prior, as_prior
 from counterflow.inference.proposals import DefensiveMixture, Proposal
 from counterflow.inference.rejection import RejectionSample, rejection_sample
+from counterflow.inference.simulating import simulate
+from counterflow.inference.simulations import Simulations, Simulator, one_by_one
 from counterflow.inference.starts import laplace, pathfinder
 from counterflow.inference.variational import VariationalFit, fit_variational, start_from
 
@@ -17,22 +21,31 @@ __all__ = [
     "BoxUniform",
     "ChainSample",
     "DefensiveMixture",
+    "EvidenceBounds",
     "ImportanceSample",
     "IndependentPrior",
     "ParetoTail",
     "Prior",
     "Proposal",
+    "ProposalFit",
+    "ProposalRound",
     "RejectionSample",
+    "Simulations",
+    "Simulator",
     "VariationalFit",
     "as_prior",
     "effective_size",
+    "evidence_bounds",
+    "fit_proposal",
     "fit_tail",
     "fit_variational",
     "importance_sample",
     "independence_metropolis",
     "laplace",
+    "one_by_one",
     "pathfinder",
     "rejection_sample",
+    "simulate",
     "smooth_weights",
     "split_rhat",
     "start_from",
