@@ -13,6 +13,8 @@ from counterflow.plotting._density import plot_density
 from counterflow.plotting._flow_density import plot_flow_density
 from counterflow.plotting._history import plot_history
 from counterflow.plotting._images import plot_images, plot_tangents
+from counterflow.plotting._layers import plot_layers
+from counterflow.plotting._layers_slider import layers_slider
 from counterflow.plotting._map import plot_map
 from counterflow.plotting._path import plot_path
 from counterflow.plotting._plot import plot
@@ -21,6 +23,7 @@ from counterflow.plotting._spectrum import plot_spectrum
 
 __all__ = [
     "audit_report",
+    "layers_slider",
     "plot",
     "plot_ascent",
     "plot_ascent_path",
@@ -30,6 +33,7 @@ __all__ = [
     "plot_flow_density",
     "plot_history",
     "plot_images",
+    "plot_layers",
     "plot_map",
     "plot_path",
     "plot_spectrum",
