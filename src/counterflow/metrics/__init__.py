@@ -46,6 +46,7 @@ from counterflow.metrics.shares import (
     witness_share,
 )
 from counterflow.metrics.spread import diversity
+from counterflow.metrics.two_samples import c2st, cross_validation_folds
 
 __all__ = [
     "Interval",
@@ -53,11 +54,13 @@ __all__ = [
     "actionability",
     "bits_per_dimension",
     "bootstrap_interval",
+    "c2st",
     "changed_features",
     "changed_pixels",
     "conformal_pvalue",
     "conformal_threshold",
     "coverage",
+    "cross_validation_folds",
     "diversity",
     "evaluate",
     "gini_index",
