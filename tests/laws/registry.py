@@ -341,6 +341,21 @@ BIJECTIONS: dict[str, Case] = {
         CONTEXT,
     ),
     "transport": Case(lambda g: b.transport(b.MixtureCDF(MEANS), b.NormalCDF(FEATURES)), middle, exempt=FAR),
+    "truncated_whitening": Case(
+        lambda g: b.TruncatedWhitening(torch.tensor([0.0, -math.inf, 0.0]), torch.tensor([1.0, math.inf, math.inf])),
+        unit,
+        round_trip=1e-7,
+        exempt={"extremes": "needs numbers between its bounds"},
+    ),
+    "truncated_whitening_context": Case(
+        lambda g: b.TruncatedWhitening(
+            torch.tensor([-1.0, -math.inf, -9.0]), torch.tensor([2.0, 4.0, 9.0]), context_features=CONTEXT
+        ),
+        unit,
+        CONTEXT,
+        round_trip=1e-7,
+        exempt={"extremes": "needs numbers between its bounds"},
+    ),
     "whitening": Case(lambda g: b.Whitening(FEATURES, context_features=CONTEXT), anywhere, CONTEXT),
 }
 

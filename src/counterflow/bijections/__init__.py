@@ -45,6 +45,7 @@ from counterflow.bijections.sylvester import Sylvester
 from counterflow.bijections.transformer_autoregressive import TransformerAutoregressive
 from counterflow.bijections.transformers import AbstractTransformer, ScaleShift, Shift, Spline
 from counterflow.bijections.triangular import LowerTriangular
+from counterflow.bijections.truncated_whitening import TruncatedWhitening
 from counterflow.bijections.verify import verify
 from counterflow.bijections.whitening import Whitening
 
@@ -102,6 +103,7 @@ __all__ = [
     "SumOfSquares",
     "Sylvester",
     "TransformerAutoregressive",
+    "TruncatedWhitening",
     "Whitening",
     "invertible_conv",
     "solve_report",

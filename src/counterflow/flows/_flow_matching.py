@@ -42,6 +42,7 @@ def fit_flow_matching(
     context: Array | None = None,
     weights: Array | None = None,
     coupling: Coupling = "independent",
+    embedding: nn.Module | None = None,
     validation: float | tuple[Array, Array | None] = 0.1,
     settings: TrainingSettings | None = None,
     batch_size: int = 256,
@@ -67,6 +68,8 @@ def fit_flow_matching(
         coupling: Which noise point a data point goes to: any (``"independent"``), or within a batch those that make
             the ways shortest (``"optimal_transport"``), which straightens the flow, so that a solver needs fewer
             steps. The latter is for flows without a context: it would make the noise depend on the context.
+        embedding: A network that turns ``context`` (of any shape) into what the flow takes, and is trained with it;
+            layers before the equation see what it gives at the start. Afterwards call ``flow(x, embedding(context))``.
         validation: The share of rows held out, in [0, 1), or ``(x, context)``; their loss, for times and noise drawn
             once, decides when to stop.
         settings: Epochs, learning rate and so on; ``None`` for the defaults.
@@ -106,15 +109,17 @@ def fit_flow_matching(
     seed = int(torch.randint(2**62, (), generator=given, device=given.device))
     rows = checked_rows(x, context, weights, raw=False, place=place)
     rows, held = hold_out(rows, validation, seed, raw=False, place=place)
-    with at_work(flow, place):
-        flow.initialize(rows.x, rows.context)
+    reading = _Reading(equation.velocity, embedding)
+    with at_work(nn.ModuleList([flow, reading]), place):
+        with torch.no_grad():
+            flow.initialize(rows.x, reading.read(rows.context))
         noise = _Noise(flow.base, coupling)
-        rows = _moved(rows, before)
+        rows = _moved(rows, before, reading)
         report = optimise(
-            equation.velocity,
+            reading,
             _loss,
             lambda source: noise.paired(TensorBatches(rows, batch_size)(source), source),
-            validate=None if held is None else _held_out(_moved(held, before), flow.base, seed),
+            validate=None if held is None else _held_out(_moved(held, before, reading), flow.base, seed),
             settings=settings,
             generator=make_generator(seed),
             checkpoint=checkpoint,
@@ -123,7 +128,25 @@ def fit_flow_matching(
             on_epoch=on_epoch,
         )
     flow.eval()
+    reading.eval()
     return report
+
+
+class _Reading(nn.Module):
+    """A velocity whose context is read by an embedding."""
+
+    def __init__(self, velocity: nn.Module, embedding: nn.Module | None) -> None:
+        super().__init__()
+        self.velocity, self.embedding = velocity, embedding
+
+    def read(self, context: Tensor | None) -> Tensor | None:
+        """What the velocity takes."""
+        return context if context is None or self.embedding is None else self.embedding(context)
+
+    def forward(self, t: Tensor, x: Tensor, context: Tensor | None = None) -> Tensor:
+        """Read the context, and ask the velocity."""
+        read = self.read(context)
+        return self.velocity(t, x, *(() if read is None else (read,)))
 
 
 class _Pairs(NamedTuple):
@@ -170,11 +193,11 @@ def _held_out(held: Batch, base: AbstractDistribution, seed: int) -> Callable[[n
 
 
 @torch.no_grad()
-def _moved(rows: Batch, before: list[AbstractBijection]) -> Batch:
+def _moved(rows: Batch, before: list[AbstractBijection], reading: _Reading) -> Batch:
     """The rows as they reach the equation."""
-    x = rows.x
+    x, context = rows.x, reading.read(rows.context)
     for bijection in before:
-        x, _ = bijection.to_latent(x, rows.context)
+        x, _ = bijection.to_latent(x, context)
     return rows._replace(x=x)
 
 

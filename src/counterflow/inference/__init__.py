@@ -5,38 +5,52 @@ Nothing is reported that its own diagnostics call wrong: an :class:`~counterflow
 
 from counterflow.inference.bounds import EvidenceBounds, evidence_bounds
 from counterflow.inference.chains import effective_size, split_rhat
+from counterflow.inference.embeddings import Embedding
+from counterflow.inference.heads import FlowMatchingHead, SplineHead
 from counterflow.inference.importance import ImportanceSample, importance_sample
 from counterflow.inference.metropolis import ChainSample, independence_metropolis
 from counterflow.inference.off_policy import ProposalFit, ProposalRound, fit_proposal
 from counterflow.inference.pareto import ParetoTail, fit_tail, smooth_weights
+from counterflow.inference.posterior import ObservedPosterior, Posterior
+from counterflow.inference.posterior_estimation import fit_posterior
 from counterflow.inference.priors import BoxUniform, IndependentPrior, Prior, as_prior
 from counterflow.inference.proposals import DefensiveMixture, Proposal
 from counterflow.inference.rejection import RejectionSample, rejection_sample
 from counterflow.inference.simulating import simulate
 from counterflow.inference.simulations import Simulations, Simulator, one_by_one
 from counterflow.inference.starts import laplace, pathfinder
+from counterflow.inference.uniformity import EcdfBand, Uniformity, ecdf_band
 from counterflow.inference.variational import VariationalFit, fit_variational, start_from
 
 __all__ = [
     "BoxUniform",
     "ChainSample",
     "DefensiveMixture",
+    "EcdfBand",
     "EvidenceBounds",
+    "Embedding",
+    "FlowMatchingHead",
     "ImportanceSample",
     "IndependentPrior",
+    "ObservedPosterior",
     "ParetoTail",
+    "Posterior",
     "Prior",
     "Proposal",
     "ProposalFit",
     "ProposalRound",
     "RejectionSample",
+    "Uniformity",
     "Simulations",
     "Simulator",
+    "SplineHead",
     "VariationalFit",
+    "ecdf_band",
     "as_prior",
     "effective_size",
     "evidence_bounds",
     "fit_proposal",
+    "fit_posterior",
     "fit_tail",
     "fit_variational",
     "importance_sample",

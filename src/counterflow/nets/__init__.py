@@ -9,6 +9,8 @@ from counterflow.nets.mlp import MLP, Constant, make_conditioner
 from counterflow.nets.precision import conditioners_in, run_conditioner
 from counterflow.nets.pyramid import ImageDecoder, ImageEncoder
 from counterflow.nets.residual import ResidualMLP
+from counterflow.nets.series import SeriesEncoder
+from counterflow.nets.sets import SetEncoder
 from counterflow.nets.stepwise import Stepwise
 from counterflow.nets.transformer import CausalTransformer
 from counterflow.nets.velocity import VelocityMLP
@@ -26,6 +28,8 @@ __all__ = [
     "MaskedMLP",
     "ResidualConvNet",
     "ResidualMLP",
+    "SeriesEncoder",
+    "SetEncoder",
     "VelocityMLP",
     "bind_module",
     "Stepwise",

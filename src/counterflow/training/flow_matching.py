@@ -18,7 +18,7 @@ def flow_matching_loss(
     *,
     z: Float[Tensor, "points features"],
     t: Float[Tensor, "rows 1"],
-    context: Float[Tensor, "rows c"] | None = None,
+    context: Float[Tensor, "rows *c"] | None = None,
     weights: Float[Tensor, " rows"] | None = None,
 ) -> Float[Tensor, ""]:
     r"""Compare a velocity with that of the straight way from a data point at time 0 to a noise point at time 1.
