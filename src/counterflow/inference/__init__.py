@@ -4,10 +4,14 @@ Nothing is reported that its own diagnostics call wrong: an :class:`~counterflow
 """
 
 from counterflow.inference.bounds import EvidenceBounds, evidence_bounds
+from counterflow.inference.calibration import RankCalibration, simulation_based_calibration
 from counterflow.inference.chains import effective_size, split_rhat
+from counterflow.inference.coverage import Coverage, highest_density_coverage, tarp
 from counterflow.inference.embeddings import Embedding
 from counterflow.inference.heads import FlowMatchingHead, SplineHead
 from counterflow.inference.importance import ImportanceSample, importance_sample
+from counterflow.inference.likelihood import Likelihood
+from counterflow.inference.likelihood_estimation import fit_likelihood
 from counterflow.inference.metropolis import ChainSample, independence_metropolis
 from counterflow.inference.off_policy import ProposalFit, ProposalRound, fit_proposal
 from counterflow.inference.pareto import ParetoTail, fit_tail, smooth_weights
@@ -20,11 +24,13 @@ from counterflow.inference.simulating import simulate
 from counterflow.inference.simulations import Simulations, Simulator, one_by_one
 from counterflow.inference.starts import laplace, pathfinder
 from counterflow.inference.uniformity import EcdfBand, Uniformity, ecdf_band
+from counterflow.inference.target import PosteriorTarget
 from counterflow.inference.variational import VariationalFit, fit_variational, start_from
 
 __all__ = [
     "BoxUniform",
     "ChainSample",
+    "Coverage",
     "DefensiveMixture",
     "EcdfBand",
     "EvidenceBounds",
@@ -32,13 +38,16 @@ __all__ = [
     "FlowMatchingHead",
     "ImportanceSample",
     "IndependentPrior",
+    "Likelihood",
     "ObservedPosterior",
     "ParetoTail",
     "Posterior",
+    "PosteriorTarget",
     "Prior",
     "Proposal",
     "ProposalFit",
     "ProposalRound",
+    "RankCalibration",
     "RejectionSample",
     "Uniformity",
     "Simulations",
@@ -50,17 +59,21 @@ __all__ = [
     "effective_size",
     "evidence_bounds",
     "fit_proposal",
+    "fit_likelihood",
     "fit_posterior",
     "fit_tail",
     "fit_variational",
+    "highest_density_coverage",
     "importance_sample",
     "independence_metropolis",
     "laplace",
     "one_by_one",
     "pathfinder",
     "rejection_sample",
+    "simulation_based_calibration",
     "simulate",
     "smooth_weights",
     "split_rhat",
     "start_from",
+    "tarp",
 ]

@@ -15,7 +15,7 @@ from counterflow.training import FitReport, TrainingSettings, fit
 
 _PASSED_ON = ("max_epochs", "patience", "learning_rate", "schedule", "weight_decay", "clip", "compile", "progress")
 
-__all__ = ["ConditionalDensity", "FlowMatchingHead", "Head", "SplineHead", "Target", "fit_member"]
+__all__ = ["ConditionalDensity", "FlowMatchingHead", "Head", "HowToTrain", "SplineHead", "Target", "fit_member"]
 
 
 @dataclass(frozen=True)
@@ -175,15 +175,41 @@ class ConditionalDensity(nn.Module):
             self.flow.initialize(y, None if context is None else self.embedding(context))
 
 
+@dataclass(frozen=True)
+class HowToTrain:
+    """What all parts that are trained for one answer share.
+
+    Args:
+        settings: Epochs, learning rate and so on.
+        batch_size: The most rows of a batch.
+        validation: The share of rows held out.
+        generator: Where randomness comes from.
+    """
+
+    settings: TrainingSettings
+    batch_size: int
+    validation: float
+    generator: torch.Generator
+
+    def fit(self, module: nn.Module, y: Tensor, *, context: Tensor, held: object = None) -> FitReport:
+        """Train by maximum likelihood, with a random share held out or with rows of one's own."""
+        return fit(
+            module,
+            y,
+            context=context,
+            validation=self.validation if held is None else held,  # type: ignore[arg-type]
+            batch_size=self.batch_size,
+            generator=self.generator,
+            **{name: getattr(self.settings, name) for name in _PASSED_ON},
+        )
+
+
 def fit_member(
     density: ConditionalDensity,
     y: Float[Tensor, "rows features"],
-    context: Float[Tensor, "_ *read"],
     *,
-    settings: TrainingSettings,
-    batch_size: int,
-    validation: float,
-    generator: torch.Generator,
+    context: Float[Tensor, "_ *read"],
+    how: HowToTrain,
 ) -> FitReport:
     """Train one density, by flow matching if its flow ends in an equation, else by maximum likelihood.
 
@@ -194,10 +220,7 @@ def fit_member(
         density: What is trained.
         y: Rows.
         context: What each is conditioned on, as it was read.
-        settings: How to train.
-        batch_size: The most rows of a batch.
-        validation: The share held out.
-        generator: Where randomness comes from.
+        how: How to train.
 
     Returns:
         How it went.
@@ -208,28 +231,20 @@ def fit_member(
             y,
             context=context,
             embedding=density.embedding,
-            validation=validation,
-            settings=settings,
-            batch_size=batch_size,
+            validation=how.validation,
+            settings=how.settings,
+            batch_size=how.batch_size,
             device="cpu",
-            generator=generator,
+            generator=how.generator,
         )
-    held = max(1, round(validation * len(y)))
-    order = torch.randperm(len(y), generator=generator)
+    held = max(1, round(how.validation * len(y)))
+    order = torch.randperm(len(y), generator=how.generator)
     train, check = order[held:], order[:held]
     density.initialize(y[train], context[train])
     start = {name: value.clone() for name, value in density.state_dict().items()}
     with torch.no_grad():
         first = -density(y[check], context[check]).mean().item()
-    report = fit(
-        density,
-        y[train],
-        context=context[train],
-        validation=(y[check], context[check]),
-        batch_size=batch_size,
-        generator=generator,
-        **{name: getattr(settings, name) for name in _PASSED_ON},
-    )
+    report = how.fit(density, y[train], context=context[train], held=(y[check], context[check]))
     if not report.best_validation < first:
         density.load_state_dict(start)
     return report

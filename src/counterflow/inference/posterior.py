@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from counterflow.core.checks import check_count
 from counterflow.core.errors import PersistenceError, ShapeError
-from counterflow.inference.embeddings import Embedding, EmbeddingLike, make_embedding
-from counterflow.inference.ensembles import Ensemble
-from counterflow.inference.heads import ConditionalDensity, FlowMatchingHead, Head, SplineHead, Target
+from counterflow.inference.embeddings import Embedding, EmbeddingLike
+from counterflow.inference.ensembles import Ensemble, build_ensemble
+from counterflow.inference.heads import FlowMatchingHead, Head, SplineHead, Target
 from counterflow.inference.observations import ObservationReader
 from counterflow.persistence import join_parts, load_folder, save_folder
 from counterflow.training import FitReport
@@ -198,42 +198,6 @@ class ObservedPosterior:
         """Draw parameters with their log-densities."""
         theta = self.sample(n, generator=generator)
         return theta, self.log_prob(theta)
-
-
-def build_ensemble(
-    head: Head,
-    target: Target,
-    reader: ObservationReader,
-    *,
-    embedding: EmbeddingLike,
-    members: int,
-    generator: torch.Generator | None = None,
-) -> Ensemble:
-    """Build the members of an ensemble, with fresh weights.
-
-    Args:
-        head: The form of the densities.
-        target: What they are of.
-        reader: What reads the conditions.
-        embedding: What follows it.
-        members: How many.
-        generator: Where weights are drawn from.
-
-    Example:
-        >>> ensemble = build_ensemble(
-        ...     SplineHead(), Target.unbounded(2), ObservationReader((3,)), embedding=Embedding(), members=2
-        ... )
-        >>> len(ensemble.members)
-        2
-    """
-    check_count(members, "members")
-    generator = generator or torch.Generator().manual_seed(0)
-    built = []
-    for _ in range(members):
-        net, length = make_embedding(embedding, reader, generator=generator)
-        linear = isinstance(embedding, Embedding) and embedding.kind == "none"
-        built.append(ConditionalDensity(head, target, net, length, linear=linear, generator=generator))
-    return Ensemble(built)
 
 
 def _reader_from(config: dict[str, Any]) -> ObservationReader:

@@ -8,10 +8,11 @@ from counterflow.core.checks import check_count
 from counterflow.core.errors import DataError, ShapeError
 from counterflow.core.random import make_generator
 from counterflow.inference.embeddings import Embedding, EmbeddingLike
-from counterflow.inference.heads import Head, SplineHead, Target, fit_member
+from counterflow.inference.ensembles import build_ensemble, fit_ensemble
+from counterflow.inference.heads import Head, HowToTrain, SplineHead, Target
 from counterflow.inference.observations import ObservationReader
-from counterflow.inference.posterior import Posterior, build_ensemble
-from counterflow.inference.priors import as_prior
+from counterflow.inference.posterior import Posterior
+from counterflow.inference.priors import Prior, as_prior
 from counterflow.inference.simulations import Simulations
 from counterflow.training import TrainingSettings
 
@@ -102,24 +103,13 @@ def fit_posterior(
         compile=False,
         progress=progress,
     )
-    context = reader(simulations.x)
-    reports = tuple(
-        fit_member(
-            member,  # type: ignore[arg-type]
-            simulations.theta,
-            context,
-            settings=settings,
-            batch_size=batch_size,
-            validation=validation,
-            generator=generator,
-        )
-        for member in ensemble.members
-    )
+    how = HowToTrain(settings, batch_size, validation, generator)
+    reports = fit_ensemble(ensemble, simulations.theta, context=reader(simulations.x), how=how)
     note = simulations.says() if simulations.failures else ""
-    return Posterior(ensemble.eval(), reader, target, head, embedding, note, reports)
+    return Posterior(ensemble, reader, target, head, embedding, note, reports)
 
 
-def _target(simulations: Simulations, prior) -> Target:  # type: ignore[no-untyped-def]
+def _target(simulations: Simulations, prior: Prior) -> Target:
     theta = simulations.theta
     if len(theta) < 10:
         raise DataError(f"simulations must hold at least 10 runs, got {len(theta)}. Simulate more.")

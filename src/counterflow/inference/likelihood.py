@@ -1,0 +1,136 @@
+"""A likelihood learned from simulations: of any number of independent trials, of continuous and discrete data."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from counterflow.core.checks import check_finite
+from counterflow.core.errors import ArgumentError, ShapeError
+from counterflow.inference.ensembles import Ensemble
+from counterflow.inference.masses import DiscreteMass
+from counterflow.inference.observations import ObservationReader
+from counterflow.inference.priors import Prior
+from counterflow.inference.target import PosteriorTarget
+from counterflow.training import FitReport
+
+__all__ = ["Likelihood"]
+
+_PAIRS_AT_ONCE = 20_000
+
+
+@dataclass(frozen=True, eq=False)
+class Likelihood:
+    r"""What was learned of the data given parameters: :math:`q(x \mid \theta)`.
+
+    .. math:: \log q(x_{1..n} \mid \theta) = \sum_i \big( \log P(d_i \mid \theta) + \log q(c_i \mid d_i, \theta)
+        \big)
+
+    where d are the discrete columns of a trial and c the continuous ones. Log-densities are natural, in the space of
+    the data as the simulator gives them.
+
+    Args:
+        features: The number of columns of one trial.
+        discrete: Which columns are discrete.
+        prior: The prior that the parameters were drawn from.
+        theta_reader: What standardizes parameters.
+        density: The density of the continuous columns; ``None`` if there are none.
+        mass: The probability of the discrete ones; ``None`` if there are none.
+        note: What became of the prior, where simulations failed.
+        reports: How the parts were trained.
+    """
+
+    features: int
+    discrete: tuple[int, ...]
+    prior: Prior
+    theta_reader: ObservationReader
+    density: Ensemble | None
+    mass: DiscreteMass | None
+    note: str = ""
+    reports: tuple[FitReport, ...] = ()
+
+    @property
+    def continuous(self) -> tuple[int, ...]:
+        """Which columns are continuous."""
+        return tuple(i for i in range(self.features) if i not in self.discrete)
+
+    def log_prob(self, x: Float[Tensor, "*trials"], theta: Float[Tensor, "*rows"]) -> Float[Tensor, " _"]:
+        """Compute the natural log-likelihood of one observation for each of several parameter vectors.
+
+        Args:
+            x: One trial ``(features,)``, or several independent ones ``(trials, features)``, whose terms are added.
+            theta: Parameters, ``(rows, parameters)``.
+
+        Returns:
+            One number for each row of parameters.
+
+        Raises:
+            ShapeError: If a shape is wrong.
+            ArgumentError: If the data are not finite.
+        """
+        trials = self._trials(x)
+        self._check_theta(theta)
+        rows = max(1, _PAIRS_AT_ONCE // len(trials))
+        return torch.cat([self._summed(trials, part) for part in theta.split(rows)])
+
+    def each(self, x: Float[Tensor, "rows features"], theta: Float[Tensor, "rows _"]) -> Float[Tensor, " rows"]:
+        """Compute the natural log-likelihood of each row of data under its own row of parameters."""
+        read, total = self.theta_reader(theta), theta.new_zeros(len(theta))
+        if self.mass is not None:
+            discrete = x[:, list(self.discrete)]
+            total = total + self.mass(discrete, read)
+            read = torch.cat([read, self.mass.levels.one_hot(self.mass.levels.codes(discrete)).to(read)], dim=1)
+        if self.density is not None:
+            total = total + self.density(x[:, list(self.continuous)], read)
+        return total
+
+    @torch.no_grad()
+    def sample(
+        self, theta: Float[Tensor, "rows _"], *, generator: torch.Generator | None = None
+    ) -> Float[Tensor, "rows features"]:
+        """Draw one trial for each row of parameters: an emulator of the simulator."""
+        self._check_theta(theta)
+        read, x = self.theta_reader(theta), theta.new_zeros(len(theta), self.features)
+        if self.mass is not None:
+            discrete = self.mass.sample(read, generator=generator)
+            x[:, list(self.discrete)] = discrete
+            read = torch.cat([read, self.mass.levels.one_hot(self.mass.levels.codes(discrete)).to(read)], dim=1)
+        if self.density is not None:
+            x[:, list(self.continuous)] = self.density.sample(1, read, generator=generator).squeeze(1)
+        return x
+
+    def posterior(self, x: Float[Tensor, "*trials"], *, prior: Prior | None = None) -> PosteriorTarget:
+        r"""Give the unnormalized posterior of one observation, to be drawn from by a method of your choice.
+
+        Args:
+            x: One trial or several, as in :meth:`log_prob`.
+            prior: Another prior than that of the simulations; a likelihood stays right under any that has no mass
+                where there were no simulations.
+        """
+        trials = self._trials(x)
+        return PosteriorTarget(lambda theta: self.log_prob(trials, theta), prior or self.prior)
+
+    def _summed(self, trials: Tensor, theta: Tensor) -> Tensor:
+        """Sum over all trials, each under each parameter vector."""
+        x = trials.repeat(len(theta), 1)
+        return self.each(x, theta.repeat_interleave(len(trials), dim=0)).view(len(theta), -1).sum(1)
+
+    def _trials(self, x: Tensor) -> Tensor:
+        trials = x.unsqueeze(0) if x.dim() == 1 else x
+        if trials.dim() != 2 or trials.shape[1] != self.features or not len(trials):
+            raise ShapeError(
+                f"x must be one trial of shape ({self.features},) or several of shape (trials, {self.features}), got "
+                f"{tuple(x.shape)}. Give trials as rows."
+            )
+        check_finite(trials, "x")
+        return trials.to(self.theta_reader.mean)
+
+    def _check_theta(self, theta: Tensor) -> None:
+        if theta.dim() != 2 or theta.shape[1] != self.prior.features:
+            raise ShapeError(
+                f"theta must have shape (rows, {self.prior.features}), got {tuple(theta.shape)}. "
+                "Give one row for each parameter vector."
+            )
+        if not theta.isfinite().all():
+            raise ArgumentError("theta must be finite, got NaN or an infinite value. Check where it comes from.")
