@@ -20,11 +20,17 @@ from counterflow.inference.posterior_estimation import fit_posterior
 from counterflow.inference.priors import BoxUniform, IndependentPrior, Prior, as_prior
 from counterflow.inference.proposals import DefensiveMixture, Proposal
 from counterflow.inference.rejection import RejectionSample, rejection_sample
+from counterflow.inference.sequential import (
+    SequentialPosterior,
+    SequentialRound,
+    TruncatedPrior,
+    fit_sequential_posterior,
+)
 from counterflow.inference.simulating import simulate
 from counterflow.inference.simulations import Simulations, Simulator, one_by_one
 from counterflow.inference.starts import laplace, pathfinder
-from counterflow.inference.uniformity import EcdfBand, Uniformity, ecdf_band
 from counterflow.inference.target import PosteriorTarget
+from counterflow.inference.uniformity import EcdfBand, Uniformity, ecdf_band
 from counterflow.inference.variational import VariationalFit, fit_variational, start_from
 
 __all__ = [
@@ -50,9 +56,12 @@ __all__ = [
     "RankCalibration",
     "RejectionSample",
     "Uniformity",
+    "SequentialPosterior",
+    "SequentialRound",
     "Simulations",
     "Simulator",
     "SplineHead",
+    "TruncatedPrior",
     "VariationalFit",
     "ecdf_band",
     "as_prior",
@@ -61,6 +70,7 @@ __all__ = [
     "fit_proposal",
     "fit_likelihood",
     "fit_posterior",
+    "fit_sequential_posterior",
     "fit_tail",
     "fit_variational",
     "highest_density_coverage",
