@@ -126,5 +126,5 @@ def _sklearn_model(classifier: Judge) -> Any:
         products = PolynomialFeatures(2, include_bias=False)
         return make_pipeline(products, StandardScaler(), LogisticRegression(max_iter=1000))
     if classifier == "boosting":
-        return HistGradientBoostingClassifier(random_state=0, early_stopping=True)
+        return HistGradientBoostingClassifier(random_state=0)
     raise ArgumentError(f"classifier must be 'mlp', 'logistic' or 'boosting', got {classifier!r}.")
