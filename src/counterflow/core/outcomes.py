@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 
-__all__ = ["FitOutcome", "RowStatus"]
+__all__ = ["FitOutcome", "ProposalOutcome", "RowStatus"]
 
 
 class _Outcome(StrEnum):
@@ -35,6 +35,18 @@ class FitOutcome(_Outcome):
     INTERRUPTED = "interrupted", "Training was interrupted; the best weights so far were kept."
     DIVERGED = "diverged", "The loss stopped being a number again and again; the last good weights were kept."
     OUT_OF_TIME = "out_of_time", "The time limit was reached; the best weights so far were kept."
+
+
+class ProposalOutcome(_Outcome):
+    """How the training of a proposal ended.
+
+    Example:
+        >>> ProposalOutcome.ENOUGH.sentence
+        'As many of the fresh draws as asked were effective.'
+    """
+
+    ENOUGH = "enough", "As many of the fresh draws as asked were effective."
+    MAX_ROUNDS = "max_rounds", "All rounds were used; fewer of the fresh draws than asked were effective."
 
 
 class RowStatus(_Outcome):

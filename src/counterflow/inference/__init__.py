@@ -12,11 +12,13 @@ from counterflow.inference.heads import FlowMatchingHead, SplineHead
 from counterflow.inference.importance import ImportanceSample, importance_sample
 from counterflow.inference.likelihood import Likelihood
 from counterflow.inference.likelihood_estimation import fit_likelihood
+from counterflow.inference.local_c2st import LocalC2ST, LocalTest, fit_local_c2st
 from counterflow.inference.metropolis import ChainSample, independence_metropolis
 from counterflow.inference.off_policy import ProposalFit, ProposalRound, fit_proposal
 from counterflow.inference.pareto import ParetoTail, fit_tail, smooth_weights
 from counterflow.inference.posterior import ObservedPosterior, Posterior
 from counterflow.inference.posterior_estimation import fit_posterior
+from counterflow.inference.predictive import PredictiveCheck, posterior_predictive_check
 from counterflow.inference.priors import BoxUniform, IndependentPrior, Prior, as_prior
 from counterflow.inference.proposals import DefensiveMixture, Proposal
 from counterflow.inference.rejection import RejectionSample, rejection_sample
@@ -30,6 +32,7 @@ from counterflow.inference.simulating import simulate
 from counterflow.inference.simulations import Simulations, Simulator, one_by_one
 from counterflow.inference.starts import laplace, pathfinder
 from counterflow.inference.target import PosteriorTarget
+from counterflow.inference.typicality import Typicality, check_typicality
 from counterflow.inference.uniformity import EcdfBand, Uniformity, ecdf_band
 from counterflow.inference.variational import VariationalFit, fit_variational, start_from
 
@@ -44,9 +47,12 @@ __all__ = [
     "FlowMatchingHead",
     "ImportanceSample",
     "IndependentPrior",
+    "LocalC2ST",
+    "LocalTest",
     "Likelihood",
     "ObservedPosterior",
     "ParetoTail",
+    "PredictiveCheck",
     "Posterior",
     "PosteriorTarget",
     "Prior",
@@ -55,6 +61,7 @@ __all__ = [
     "ProposalRound",
     "RankCalibration",
     "RejectionSample",
+    "Typicality",
     "Uniformity",
     "SequentialPosterior",
     "SequentialRound",
@@ -65,6 +72,7 @@ __all__ = [
     "VariationalFit",
     "ecdf_band",
     "as_prior",
+    "check_typicality",
     "effective_size",
     "evidence_bounds",
     "fit_proposal",
@@ -72,6 +80,7 @@ __all__ = [
     "fit_posterior",
     "fit_sequential_posterior",
     "fit_tail",
+    "fit_local_c2st",
     "fit_variational",
     "highest_density_coverage",
     "importance_sample",
@@ -79,6 +88,7 @@ __all__ = [
     "laplace",
     "one_by_one",
     "pathfinder",
+    "posterior_predictive_check",
     "rejection_sample",
     "simulation_based_calibration",
     "simulate",

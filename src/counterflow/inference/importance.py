@@ -59,6 +59,11 @@ class ImportanceSample:
         return float(1 / self.log_weights.double().softmax(0).square().sum())
 
     @property
+    def perplexity(self) -> float:
+        r"""The exponential of the weights' entropy, :math:`\exp(-\sum w \log w)`: a gentler count of draws."""
+        return float(torch.special.entr(self.log_weights.double().softmax(0)).sum().exp())
+
+    @property
     def log_normalizer(self) -> Float[Tensor, ""]:
         r"""The logarithm of :math:`Z = \int \tilde p`, of the weights as they are.
 
