@@ -22,6 +22,7 @@ from counterflow.inference.predictive import PredictiveCheck, posterior_predicti
 from counterflow.inference.priors import BoxUniform, IndependentPrior, Prior, as_prior
 from counterflow.inference.proposals import DefensiveMixture, Proposal
 from counterflow.inference.rejection import RejectionSample, rejection_sample
+from counterflow.inference.sbi_plugin import SbiBuilder, sbi_builder
 from counterflow.inference.sequential import (
     SequentialPosterior,
     SequentialRound,
@@ -63,6 +64,7 @@ __all__ = [
     "RejectionSample",
     "Typicality",
     "Uniformity",
+    "SbiBuilder",
     "SequentialPosterior",
     "SequentialRound",
     "Simulations",
@@ -91,6 +93,7 @@ __all__ = [
     "posterior_predictive_check",
     "rejection_sample",
     "simulation_based_calibration",
+    "sbi_builder",
     "simulate",
     "smooth_weights",
     "split_rhat",

@@ -13,6 +13,7 @@ from counterflow.flows import Flow
 from counterflow.nets import VelocityMLP
 from counterflow.training import FitReport, TrainingSettings, fit
 
+_ERRORS = 2.0
 _PASSED_ON = ("max_epochs", "patience", "learning_rate", "schedule", "weight_decay", "clip", "compile", "progress")
 
 __all__ = ["ConditionalDensity", "FlowMatchingHead", "Head", "HowToTrain", "SplineHead", "Target", "fit_member"]
@@ -214,7 +215,7 @@ def fit_member(
     """Train one density, by flow matching if its flow ends in an equation, else by maximum likelihood.
 
     By maximum likelihood it keeps its start, the truncated Gaussian regression, unless training betters that on the
-    rows held out.
+    rows held out by more than two standard errors.
 
     Args:
         density: What is trained.
@@ -242,12 +243,18 @@ def fit_member(
     train, check = order[held:], order[:held]
     density.initialize(y[train], context[train])
     start = {name: value.clone() for name, value in density.state_dict().items()}
-    with torch.no_grad():
-        first = -density(y[check], context[check]).mean().item()
+    first = _held_out(density, y[check], context[check])
     report = how.fit(density, y[train], context=context[train], held=(y[check], context[check]))
-    if not report.best_validation < first:
+    gain = _held_out(density, y[check], context[check]) - first
+    if not gain.mean() > _ERRORS * gain.std() / len(gain) ** 0.5:
         density.load_state_dict(start)
     return report
+
+
+@torch.no_grad()
+def _held_out(density: ConditionalDensity, y: Tensor, context: Tensor) -> Tensor:
+    """The log-density of each row held out."""
+    return torch.cat([density(*part) for part in zip(y.split(1000), context.split(1000), strict=True)])
 
 
 def _is_continuous(flow: Flow) -> bool:

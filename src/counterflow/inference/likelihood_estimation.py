@@ -28,10 +28,10 @@ def fit_likelihood(
     head: Head | None = None,
     members: int = 1,
     validation: float = 0.1,
-    max_epochs: int = 100,
+    max_epochs: int = 60,
     patience: int = 20,
     batch_size: int = 200,
-    learning_rate: float = 5e-3,
+    learning_rate: float = 2e-2,
     weight_decay: float = 0.0,
     generator: torch.Generator | None = None,
     progress: bool = True,
@@ -77,7 +77,7 @@ def fit_likelihood(
         >>> coin = lambda theta, generator: (torch.rand(theta.shape, generator=generator) < theta).float()
         >>> prior = BoxUniform([0.0], [1.0])
         >>> tosses = simulate(coin, prior, count=2000, generator=generator)
-        >>> likelihood = fit_likelihood(tosses, prior, discrete=[0], max_epochs=10, generator=generator)
+        >>> likelihood = fit_likelihood(tosses, prior, discrete=[0], max_epochs=30, generator=generator)
         >>> heads = likelihood.log_prob(torch.tensor([1.0]), torch.tensor([[0.2], [0.8]])).exp()
         >>> [round(value, 1) for value in heads.tolist()]
         [0.2, 0.8]
