@@ -1,7 +1,7 @@
 """Data to try things on.
 
-Tables that scikit-learn bundles and a made-up loan table; toy densities in the plane; and readers of three image sets
-as their owners ship them, on which papers about counterfactuals of images rest.
+Tables that scikit-learn bundles and a made-up loan table; toy densities in the plane; readers of three image sets as
+their owners ship them, on which papers about counterfactuals of images rest; and of a benchmark's posteriors.
 """
 
 from counterflow.datasets.bundled import NAMES, load
@@ -11,6 +11,7 @@ from counterflow.datasets.crowds import mall
 from counterflow.datasets.dataset import Dataset
 from counterflow.datasets.faces import celeba
 from counterflow.datasets.image_set import ImageSet
+from counterflow.datasets.posteriors import ReferencePosterior, reference_posterior
 from counterflow.datasets.toys import (
     TOYS,
     checkerboard,
@@ -27,6 +28,7 @@ __all__ = [
     "TOYS",
     "Dataset",
     "ImageSet",
+    "ReferencePosterior",
     "celeba",
     "checkerboard",
     "chexpert",
@@ -35,6 +37,7 @@ __all__ = [
     "loan",
     "mall",
     "pinwheel",
+    "reference_posterior",
     "rings",
     "spiral",
     "two_moons",
