@@ -46,11 +46,14 @@ from counterflow.metrics.shares import (
     witness_share,
 )
 from counterflow.metrics.spread import diversity
+from counterflow.metrics.stacked_classifier import ClassifierSettings, StackedClassifier, fit_stack
 from counterflow.metrics.two_samples import c2st, cross_validation_folds
 
 __all__ = [
+    "ClassifierSettings",
     "Interval",
     "Metrics",
+    "StackedClassifier",
     "actionability",
     "bits_per_dimension",
     "bootstrap_interval",
@@ -63,6 +66,7 @@ __all__ = [
     "cross_validation_folds",
     "diversity",
     "evaluate",
+    "fit_stack",
     "gini_index",
     "gower_distance",
     "hoyer_sparsity",
