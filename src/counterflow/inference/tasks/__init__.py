@@ -1,4 +1,4 @@
-"""Tasks of simulation-based inference: the benchmark of Lueckmann et al. (2021).
+"""Tasks of simulation-based inference: the benchmark of Lueckmann et al. (2021), and a neuron of Hodgkin and Huxley.
 
 Each is a :class:`Task`: a prior, a simulator ``simulator(theta, generator)`` and, where they are known, the likelihood
 and a sampler of the exact posterior.
@@ -11,17 +11,23 @@ from counterflow.inference.tasks._bernoulli_glm import bernoulli_glm, bernoulli_
 from counterflow.inference.tasks._gaussian_linear import gaussian_linear
 from counterflow.inference.tasks._gaussian_linear_uniform import gaussian_linear_uniform
 from counterflow.inference.tasks._gaussian_mixture import gaussian_mixture
+from counterflow.inference.tasks._hodgkin_huxley import hodgkin_huxley
 from counterflow.inference.tasks._lotka_volterra import lotka_volterra
 from counterflow.inference.tasks._sir import sir
 from counterflow.inference.tasks._slcp import slcp
 from counterflow.inference.tasks._slcp_distractors import slcp_distractors
 from counterflow.inference.tasks._two_moons import two_moons
+from counterflow.inference.tasks.neuron import PARAMETERS, StepCurrent, membrane_voltage
 from counterflow.inference.tasks.task import PosteriorSampler, Task
+from counterflow.inference.tasks.voltage_features import FEATURES, voltage_features
 from counterflow.tables.hints import did_you_mean, listed
 
 __all__ = [
+    "FEATURES",
     "NAMES",
+    "PARAMETERS",
     "PosteriorSampler",
+    "StepCurrent",
     "Task",
     "bernoulli_glm",
     "bernoulli_glm_raw",
@@ -29,11 +35,14 @@ __all__ = [
     "gaussian_linear",
     "gaussian_linear_uniform",
     "gaussian_mixture",
+    "hodgkin_huxley",
     "lotka_volterra",
+    "membrane_voltage",
     "sir",
     "slcp",
     "slcp_distractors",
     "two_moons",
+    "voltage_features",
 ]
 
 _TASKS: dict[str, Callable[[], Task]] = {

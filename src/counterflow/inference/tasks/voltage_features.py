@@ -1,0 +1,61 @@
+"""What is told of a voltage trace in seven numbers."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from counterflow.core.checks import check_event
+from counterflow.inference.tasks.neuron import StepCurrent
+
+__all__ = ["FEATURES", "voltage_features"]
+
+FEATURES = ("spikes", "resting mean", "resting std", "mean", "std", "skewness", "kurtosis")
+
+_SPIKE = -10.0
+"""A spike is a rise above this voltage, in mV."""
+
+
+def voltage_features(
+    voltage: Float[Tensor, "rows times"], stimulus: StepCurrent | None = None
+) -> Float[Tensor, "rows 7"]:
+    """Summarize traces: spikes, the resting potential and its spread, and four moments while the current is on.
+
+    The resting mean is that of all times before the onset, its deviation that of the last tenth of them. Skewness and
+    kurtosis are standardized moments (a normal law has 0 and 3).
+
+    Args:
+        voltage: Traces in mV, at the times of the stimulus.
+        stimulus: The current; ``None`` for the usual one.
+
+    Returns:
+        One column for each name in :data:`FEATURES`.
+
+    Reference:
+        Goncalves et al., "Training deep neural density estimators to identify mechanistic models of neural dynamics",
+        2020, figure 4.
+
+    Example:
+        >>> flat = torch.full((1, 4801), -70.0)
+        >>> flat[0, 1000:1040] = 30.0  # a spike of one millisecond
+        >>> voltage_features(flat)[0, :3].tolist()
+        [1.0, -70.0, 0.0]
+    """
+    stimulus = stimulus or StepCurrent()
+    check_event(voltage, (stimulus.steps + 1,), "voltage")
+    onset, offset = round(stimulus.onset / stimulus.step), round(stimulus.offset / stimulus.step)
+    before, on = voltage[:, :onset], voltage[:, onset + 1 : offset]
+    spikes = ((on[:, 1:] > _SPIKE) & (on[:, :-1] <= _SPIKE)).sum(1)
+    mean, std = on.mean(1), on.std(1, correction=0)
+    standard = (on - mean[:, None]) / std.clamp(min=1e-6)[:, None]
+    return torch.stack(
+        [
+            spikes.to(voltage.dtype),
+            before.mean(1),
+            before[:, round(0.9 * onset) :].std(1, correction=0),
+            mean,
+            std,
+            standard.pow(3).mean(1),
+            standard.pow(4).mean(1),
+        ],
+        dim=1,
+    )
