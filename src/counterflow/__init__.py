@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from counterflow.core.errors import CounterflowError
     from counterflow.core.outcomes import FitOutcome, RowStatus
     from counterflow.counterfactuals import PPCEF, CounterfactualAnswer, DiCoFlex
-    from counterflow.estimators import CounterfactualExplainer, FlowDensity, ImageFlow
+    from counterflow.estimators import CounterfactualExplainer, FlowDensity, FlowHMM, ImageFlow
     from counterflow.flows import Flow
     from counterflow.plotting import plot, report
     from counterflow.tables import Constraints, Schema
@@ -51,6 +51,7 @@ __all__ = [
     "FitOutcome",
     "Flow",
     "FlowDensity",
+    "FlowHMM",
     "ImageFlow",
     "RowStatus",
     "Schema",
@@ -84,6 +85,7 @@ _HOMES = {  # every public name that is not a room, and the module it lives in
     "FitOutcome": "core.outcomes",
     "Flow": "flows",
     "FlowDensity": "estimators",
+    "FlowHMM": "estimators",
     "ImageFlow": "estimators",
     "RowStatus": "core.outcomes",
     "Schema": "tables",

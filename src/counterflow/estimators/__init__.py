@@ -6,16 +6,32 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from counterflow.estimators.explainer import CounterfactualExplainer
     from counterflow.estimators.flow_density import FlowDensity
+    from counterflow.estimators.flow_hmm import FlowHMM
+    from counterflow.estimators.hmm_selection import StateSelection, select_states
+    from counterflow.estimators.hmm_stream import HmmStream
     from counterflow.estimators.image_flow import ImageFlow
     from counterflow.estimators.streaming import explain_stream
 
-__all__ = ["CounterfactualExplainer", "FlowDensity", "ImageFlow", "explain_stream"]
+__all__ = [
+    "CounterfactualExplainer",
+    "FlowDensity",
+    "FlowHMM",
+    "HmmStream",
+    "ImageFlow",
+    "StateSelection",
+    "explain_stream",
+    "select_states",
+]
 
 _HOMES = {
     "CounterfactualExplainer": "explainer",
     "FlowDensity": "flow_density",
+    "FlowHMM": "flow_hmm",
+    "HmmStream": "hmm_stream",
     "ImageFlow": "image_flow",
+    "StateSelection": "hmm_selection",
     "explain_stream": "streaming",
+    "select_states": "hmm_selection",
 }
 
 
