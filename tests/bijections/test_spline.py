@@ -173,3 +173,16 @@ def test_mixed_precision_does_not_reach_the_spline():
 def test_settings_that_make_no_spline_are_refused(settings):
     with pytest.raises(ArgumentError, match="must be"):
         Spline(**settings)
+
+
+@pytest.mark.parametrize("function", [spline_to_latent, spline_to_data])
+def test_parameters_shared_by_all_points_are_those_of_each(function):
+    """Expanded parameters are read once; copies of them, one for each point, are the witness."""
+    shared = torch.randn(23, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64).requires_grad_()
+    x = 3 * torch.randn(3, 50, 2, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    expanded = shared.expand(3, 50, 23, 2)
+    found = [function(x, each, bound=5.0) for each in (expanded, expanded.clone())]
+    for ours, theirs in zip(*found, strict=True):
+        assert torch.equal(ours, theirs)
+    gradients = [torch.autograd.grad((z * log_slope).sum(), shared)[0] for z, log_slope in found]
+    torch.testing.assert_close(*gradients)

@@ -152,7 +152,15 @@ def _find_bin(x: Tensor, parameters: Tensor, *, bound: float, axis: int) -> Bin:
 
 
 def _knots(parameters: Tensor, bound: float) -> Tensor:
-    """The table of knots, shape ``(*batch, 3, bins + 1, d)``: positions, values and slopes; the ends are exact."""
+    """The table of knots, shape ``(*batch, 3, bins + 1, d)``; parameters that were expanded are read only once."""
+    batch = parameters.dim() - 2
+    first = tuple(slice(1 if stride == 0 else None) for stride in parameters.stride()[:batch])
+    table = _table(parameters[first], bound)
+    return table.expand(*parameters.shape[:batch], *table.shape[batch:])
+
+
+def _table(parameters: Tensor, bound: float) -> Tensor:
+    """Positions, values and slopes of the knots; the ends are exact."""
     bins = (parameters.shape[-2] + 1) // 3
     raw = parameters[..., : 2 * bins, :].unflatten(-2, (2, bins))
     filled = raw.softmax(-2)[..., :-1, :].cumsum(-2)
