@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from counterflow.core.checks import check_count
 from counterflow.inference.embeddings import Embedding, EmbeddingLike, make_embedding
-from counterflow.inference.heads import ConditionalDensity, Head, HowToTrain, Target, fit_member
+from counterflow.inference.heads import ConditionalDensity, Head, Target
+from counterflow.inference.member_training import HowToTrain, fit_member
 from counterflow.inference.observations import ObservationReader
 from counterflow.training import FitReport
 

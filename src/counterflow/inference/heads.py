@@ -1,22 +1,23 @@
-"""The flows that give a conditional density its form, and how each is trained."""
+"""The flows that give a conditional density its form."""
 
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from counterflow import flows
-from counterflow.bijections import AbstractBijection, Bounded, Continuous, TruncatedWhitening
+from counterflow.bijections import AbstractBijection, Bounded, Chain, Continuous, TruncatedWhitening
 from counterflow.core.checks import check_count
 from counterflow.flows import Flow
 from counterflow.nets import VelocityMLP
-from counterflow.training import FitReport, TrainingSettings, fit
 
-_ERRORS = 2.0
-_PASSED_ON = ("max_epochs", "patience", "learning_rate", "schedule", "weight_decay", "clip", "compile", "progress")
+_FITTED_ONCE = 2
+"""So many first layers are fitted once: bounds and regression."""
 
-__all__ = ["ConditionalDensity", "FlowMatchingHead", "Head", "HowToTrain", "SplineHead", "Target", "fit_member"]
+
+__all__ = ["ConditionalDensity", "FlowMatchingHead", "Head", "SplineHead", "Target"]
 
 
 @dataclass(frozen=True)
@@ -170,92 +171,24 @@ class ConditionalDensity(nn.Module):
         """Compute the natural log-density of each row."""
         return self.flow(y, None if context is None else self.embedding(context))
 
+    @torch.no_grad()
+    def standardized(
+        self, y: Float[Tensor, "rows features"], context: Float[Tensor, "rows *read"]
+    ) -> tuple[Float[Tensor, "rows features"], Float[Tensor, " rows"]]:
+        """Map rows through the layers that are fitted once: the bounds and the regression."""
+        front = Chain(self._layers()[:_FITTED_ONCE])
+        parts = zip(y.split(10_000), context.split(10_000), strict=True)
+        z, log_det = zip(*(front.to_latent(part, self.embedding(read)) for part, read in parts), strict=True)
+        return torch.cat(z), torch.cat(log_det)
+
+    def rest(self) -> Flow:
+        """The flow behind those layers, of the same parameters."""
+        return flows.compose(self._layers()[_FITTED_ONCE:])
+
+    def _layers(self) -> list[AbstractBijection]:
+        return list(cast("Chain", self.flow.bijection).parts)
+
     def initialize(self, y: Float[Tensor, "*batch"], context: Float[Tensor, "*rows"] | None = None) -> None:
         """Let the layers that start from data see some."""
         with torch.no_grad():
             self.flow.initialize(y, None if context is None else self.embedding(context))
-
-
-@dataclass(frozen=True)
-class HowToTrain:
-    """What all parts that are trained for one answer share.
-
-    Args:
-        settings: Epochs, learning rate and so on.
-        batch_size: The most rows of a batch.
-        validation: The share of rows held out.
-        generator: Where randomness comes from.
-    """
-
-    settings: TrainingSettings
-    batch_size: int
-    validation: float
-    generator: torch.Generator
-
-    def fit(self, module: nn.Module, y: Tensor, *, context: Tensor, held: object = None) -> FitReport:
-        """Train by maximum likelihood, with a random share held out or with rows of one's own."""
-        return fit(
-            module,
-            y,
-            context=context,
-            validation=self.validation if held is None else held,  # type: ignore[arg-type]
-            batch_size=self.batch_size,
-            generator=self.generator,
-            **{name: getattr(self.settings, name) for name in _PASSED_ON},
-        )
-
-
-def fit_member(
-    density: ConditionalDensity,
-    y: Float[Tensor, "rows features"],
-    *,
-    context: Float[Tensor, "_ *read"],
-    how: HowToTrain,
-) -> FitReport:
-    """Train one density, by flow matching if its flow ends in an equation, else by maximum likelihood.
-
-    By maximum likelihood it keeps its start, the truncated Gaussian regression, unless training betters that on the
-    rows held out by more than two standard errors.
-
-    Args:
-        density: What is trained.
-        y: Rows.
-        context: What each is conditioned on, as it was read.
-        how: How to train.
-
-    Returns:
-        How it went.
-    """
-    if _is_continuous(density.flow):
-        return flows.fit_flow_matching(
-            density.flow,
-            y,
-            context=context,
-            embedding=density.embedding,
-            validation=how.validation,
-            settings=how.settings,
-            batch_size=how.batch_size,
-            device="cpu",
-            generator=how.generator,
-        )
-    held = max(1, round(how.validation * len(y)))
-    order = torch.randperm(len(y), generator=how.generator)
-    train, check = order[held:], order[:held]
-    density.initialize(y[train], context[train])
-    start = {name: value.clone() for name, value in density.state_dict().items()}
-    first = _held_out(density, y[check], context[check])
-    report = how.fit(density, y[train], context=context[train], held=(y[check], context[check]))
-    gain = _held_out(density, y[check], context[check]) - first
-    if not gain.mean() > _ERRORS * gain.std() / len(gain) ** 0.5:
-        density.load_state_dict(start)
-    return report
-
-
-@torch.no_grad()
-def _held_out(density: ConditionalDensity, y: Tensor, context: Tensor) -> Tensor:
-    """The log-density of each row held out."""
-    return torch.cat([density(*part) for part in zip(y.split(1000), context.split(1000), strict=True)])
-
-
-def _is_continuous(flow: Flow) -> bool:
-    return any(isinstance(part, Continuous) for part in flow.modules())
