@@ -9,6 +9,7 @@ from counterflow.plotting._ascent import plot_ascent, plot_ascent_path
 from counterflow.plotting._audit import plot_audit
 from counterflow.plotting._audit_report import audit_report
 from counterflow.plotting._changes import plot_changes
+from counterflow.plotting._coverage import plot_coverage
 from counterflow.plotting._density import plot_density
 from counterflow.plotting._flow_density import plot_flow_density
 from counterflow.plotting._history import plot_history
@@ -16,8 +17,11 @@ from counterflow.plotting._images import plot_images, plot_tangents
 from counterflow.plotting._layers import plot_layers
 from counterflow.plotting._layers_slider import layers_slider
 from counterflow.plotting._map import plot_map
+from counterflow.plotting._pairs import plot_pairs
 from counterflow.plotting._path import plot_path
 from counterflow.plotting._plot import plot
+from counterflow.plotting._predictive import plot_predictive, plot_predictive_check
+from counterflow.plotting._ranks import plot_ranks
 from counterflow.plotting._report import report
 from counterflow.plotting._spectrum import plot_spectrum
 
@@ -29,13 +33,18 @@ __all__ = [
     "plot_ascent_path",
     "plot_audit",
     "plot_changes",
+    "plot_coverage",
     "plot_density",
     "plot_flow_density",
     "plot_history",
     "plot_images",
     "plot_layers",
     "plot_map",
+    "plot_pairs",
     "plot_path",
+    "plot_predictive",
+    "plot_predictive_check",
+    "plot_ranks",
     "plot_spectrum",
     "plot_tangents",
     "report",
