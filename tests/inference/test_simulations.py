@@ -47,7 +47,7 @@ def test_only_rows_that_raise_fail_and_they_are_counted():
     assert (found.failed[:, 0] > 1).all()
     assert len(found) + found.failures == 400
     assert found.reasons == {"ZeroDivisionError: too large": found.failures}
-    assert "p(theta | the simulation succeeds)" in found.says()
+    assert "p(theta | the simulation succeeds)" in found.says
 
 
 def test_what_is_not_finite_has_failed_unless_missing_values_are_allowed():

@@ -115,7 +115,7 @@ def fit_likelihood(
             generator=generator,
         )
         reports += fit_ensemble(density, x[:, rest], context=read, how=how)
-    note = simulations.says() if simulations.failures else ""
+    note = simulations.says if simulations.failures else ""
     return Likelihood(x.shape[1], columns, prior, reader, density, mass, note, tuple(reports))
 
 

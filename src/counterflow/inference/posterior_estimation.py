@@ -106,7 +106,7 @@ def fit_posterior(
     )
     how = HowToTrain(settings, batch_size or usual_batch_size(len(simulations)), validation, generator)
     reports = fit_ensemble(ensemble, simulations.theta, context=reader(simulations.x), how=how)
-    note = simulations.says() if simulations.failures else ""
+    note = simulations.says if simulations.failures else ""
     return Posterior(ensemble, reader, target, head, embedding, note, reports)
 
 

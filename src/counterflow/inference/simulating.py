@@ -120,7 +120,7 @@ def simulate(
         >>> from counterflow.inference import IndependentPrior
         >>> noisy = lambda theta, generator: theta + torch.randn(theta.shape, generator=generator)
         >>> found = simulate(noisy, IndependentPrior([Normal(0.0, 1.0)]), count=50)
-        >>> found.theta.shape, found.says()
+        >>> found.theta.shape, found.says
         (torch.Size([50, 1]), 'All 50 simulations succeeded.')
     """
     for value, name in ((count, "count"), (workers, "workers"), (batch_size, "batch_size")):

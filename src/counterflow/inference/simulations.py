@@ -69,8 +69,9 @@ class Simulations:
         """The share of runs that failed."""
         return self.failures / max(1, len(self) + self.failures)
 
+    @property
     def says(self) -> str:
-        """Say how the simulations went, and what that means for a posterior that is learned from them."""
+        """How the simulations went, and what that means for a posterior that is learned from them."""
         if not self.failures:
             return f"All {len(self):,} simulations succeeded."
         reason, times = self.reasons.most_common(1)[0] if self.reasons else ("unknown", self.failures)
