@@ -12,6 +12,7 @@ from counterflow.core.errors import ArgumentError, DataError, MissingExtra, Shap
 from counterflow.inference import (
     BoxUniform,
     IndependentPrior,
+    Likelihood,
     PosteriorTarget,
     Simulations,
     as_prior,
@@ -107,6 +108,20 @@ def test_mixed_data_have_a_mass_and_a_density():
     shares = np.bincount(drawn[:, 0].long().numpy(), minlength=3) / 4000
     np.testing.assert_allclose(shares, chances[0].exp().numpy(), atol=0.05)
     assert (drawn[:, 1] - 2 * drawn[:, 0]).std() == pytest.approx(0.3, abs=0.05)
+
+
+@pytest.mark.parametrize("columns", [[0, 1], [0], [1]])
+def test_a_saved_likelihood_comes_back_bit_by_bit(columns, tmp_path):
+    """Of mixed, of discrete and of continuous data."""
+    found = simulate(decision, NORMAL, count=60, generator=seeded())
+    found = Simulations(found.theta, found.x[:, columns])
+    discrete = [0] if 0 in columns else []
+    likelihood = fit_likelihood(found, NORMAL, discrete=discrete, members=2, max_epochs=1, progress=False)
+    likelihood.save(tmp_path)
+    again = Likelihood.load(tmp_path, prior=NORMAL)
+    assert torch.equal(again.log_prob(found.x[0], found.theta), likelihood.log_prob(found.x[0], found.theta))
+    with pytest.raises(ShapeError, match="2 parameters of the saved likelihood, got 1"):
+        Likelihood.load(tmp_path, prior=BoxUniform([0.0], [1.0]))
 
 
 def test_an_emulator_draws_what_the_simulator_does(gaussian):

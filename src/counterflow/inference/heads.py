@@ -1,7 +1,7 @@
 """The flows that give a conditional density its form."""
 
-from dataclasses import dataclass
-from typing import cast
+from dataclasses import asdict, dataclass
+from typing import Any, cast
 
 import torch
 from jaxtyping import Float
@@ -17,7 +17,15 @@ _FITTED_ONCE = 2
 """So many first layers are fitted once: bounds and regression."""
 
 
-__all__ = ["ConditionalDensity", "FlowMatchingHead", "Head", "SplineHead", "Target"]
+__all__ = [
+    "ConditionalDensity",
+    "FlowMatchingHead",
+    "Head",
+    "SplineHead",
+    "Target",
+    "head_from_plain",
+    "head_to_plain",
+]
 
 
 @dataclass(frozen=True)
@@ -91,6 +99,28 @@ class FlowMatchingHead:
 
 
 Head = SplineHead | FlowMatchingHead
+
+_HEADS: dict[str, type[SplineHead] | type[FlowMatchingHead]] = {
+    "spline": SplineHead,
+    "flow_matching": FlowMatchingHead,
+}
+
+
+def head_to_plain(head: Head) -> dict[str, Any]:
+    """A head as plain data.
+
+    Example:
+        >>> head_from_plain(head_to_plain(SplineHead(layers=2))).layers
+        2
+    """
+    kind = next(name for name, form in _HEADS.items() if isinstance(head, form))
+    return {"kind": kind, **asdict(head), "hidden": list(head.hidden)}
+
+
+def head_from_plain(plain: dict[str, Any]) -> Head:
+    """Read what :func:`head_to_plain` gave."""
+    settings = {**plain, "hidden": tuple(plain["hidden"])}
+    return _HEADS[settings.pop("kind")](**settings)
 
 
 @dataclass(frozen=True)

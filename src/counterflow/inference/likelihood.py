@@ -1,6 +1,7 @@
 """A likelihood learned from simulations: of any number of independent trials, of continuous and discrete data."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from jaxtyping import Float
@@ -8,15 +9,19 @@ from torch import Tensor
 
 from counterflow.core.checks import check_finite
 from counterflow.core.errors import ArgumentError, ShapeError
-from counterflow.inference.ensembles import Ensemble
-from counterflow.inference.masses import DiscreteMass
+from counterflow.inference.embeddings import Embedding
+from counterflow.inference.ensembles import Ensemble, build_ensemble
+from counterflow.inference.heads import Head, SplineHead, Target, head_from_plain, head_to_plain
+from counterflow.inference.masses import DiscreteMass, Levels
 from counterflow.inference.observations import ObservationReader
-from counterflow.inference.priors import Prior
+from counterflow.inference.priors import Prior, as_prior
 from counterflow.inference.target import PosteriorTarget
+from counterflow.persistence import join_parts, load_folder, save_folder
 from counterflow.training import FitReport
 
 __all__ = ["Likelihood"]
 
+_KIND = "likelihood"
 _PAIRS_AT_ONCE = 20_000
 
 
@@ -37,6 +42,7 @@ class Likelihood:
         theta_reader: What standardizes parameters.
         density: The density of the continuous columns; ``None`` if there are none.
         mass: The probability of the discrete ones; ``None`` if there are none.
+        head: The form of the density.
         note: What became of the prior, where simulations failed.
         reports: How the parts were trained.
     """
@@ -47,6 +53,7 @@ class Likelihood:
     theta_reader: ObservationReader
     density: Ensemble | None
     mass: DiscreteMass | None
+    head: Head
     note: str = ""
     reports: tuple[FitReport, ...] = ()
 
@@ -110,6 +117,55 @@ class Likelihood:
         """
         trials = self._trials(x)
         return PosteriorTarget(lambda theta: self.log_prob(trials, theta), prior or self.prior)
+
+    def save(self, folder: str | Path) -> None:
+        """Save to a folder of JSON and safetensors, without the prior; :meth:`load` reads it."""
+        config = {
+            "features": self.features,
+            "discrete": list(self.discrete),
+            "parameters": self.prior.features,
+            "head": None if self.density is None else head_to_plain(self.head),
+            "members": 0 if self.density is None else len(self.density.members),
+            "levels": [] if self.mass is None else self.mass.levels.sizes,
+            "note": self.note,
+        }
+        modules = {"theta": self.theta_reader, "density": self.density, "mass": self.mass}
+        parts = {name: module.state_dict() for name, module in modules.items() if module is not None}
+        save_folder(folder, _KIND, config=config, tensors=join_parts(parts))
+
+    @classmethod
+    def load(cls, folder: str | Path, *, prior: object) -> "Likelihood":
+        """Load what :meth:`save` wrote.
+
+        Args:
+            folder: The folder.
+            prior: The prior of the parameters.
+
+        Raises:
+            PersistenceError: If the folder is missing, damaged or of another kind.
+            ShapeError: If the prior has another number of parameters.
+        """
+        saved, prior = load_folder(folder, _KIND), as_prior(prior)
+        config, count = saved.config, saved.config["parameters"]
+        if prior.features != count:
+            raise ShapeError(
+                f"prior must have the {count} parameters of the saved likelihood, got {prior.features}. "
+                "Pass the prior that it was learned with."
+            )
+        reader, mass, density, head = ObservationReader((count,)), None, None, SplineHead()
+        reader.load_state_dict(saved.part("theta"))
+        if config["levels"]:
+            mass = DiscreteMass(Levels([torch.zeros(size) for size in config["levels"]]), count)
+            mass.load_state_dict(saved.part("mass"))
+        if config["head"] is not None:
+            head = head_from_plain(config["head"])
+            target = Target.unbounded(config["features"] - len(config["discrete"]))
+            condition = ObservationReader((count + sum(config["levels"]),))
+            density = build_ensemble(head, target, condition, embedding=Embedding(), members=config["members"])
+            density.load_state_dict(saved.part("density"))
+            density.eval()
+        discrete = tuple(config["discrete"])
+        return cls(config["features"], discrete, prior, reader, density, mass, head, config["note"])
 
     def _summed(self, trials: Tensor, theta: Tensor) -> Tensor:
         """Sum over all trials, each under each parameter vector."""

@@ -99,6 +99,7 @@ def fit_likelihood(
         progress=progress,
     )
     how = HowToTrain(settings, batch_size or usual_batch_size(len(simulations)), validation, generator)
+    head = head or SplineHead()
     mass, density, reports = None, None, []
     if columns:
         levels = Levels.of(x[:, list(columns)])
@@ -107,7 +108,7 @@ def fit_likelihood(
         read = torch.cat([read, levels.one_hot(levels.codes(x[:, list(columns)])).to(read)], dim=1)
     if rest:
         density = build_ensemble(
-            head or SplineHead(),
+            head,
             Target.unbounded(len(rest)),
             ObservationReader((read.shape[1],)),
             embedding=Embedding("none"),
@@ -116,7 +117,7 @@ def fit_likelihood(
         )
         reports += fit_ensemble(density, x[:, rest], context=read, how=how)
     note = simulations.says if simulations.failures else ""
-    return Likelihood(x.shape[1], columns, prior, reader, density, mass, note, tuple(reports))
+    return Likelihood(x.shape[1], columns, prior, reader, density, mass, head, note, tuple(reports))
 
 
 def _checked(simulations: Simulations, parameters: int, discrete: Sequence[int]) -> Tensor:

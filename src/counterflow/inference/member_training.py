@@ -87,7 +87,6 @@ def fit_member(
             validation=how.validation,
             settings=how.settings,
             batch_size=how.batch_size,
-            device="cpu",
             generator=how.generator,
         )
     held = max(1, round(how.validation * len(y)))

@@ -1,7 +1,7 @@
 """A posterior learned from simulations: amortized, so that any observation is answered at once."""
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from counterflow.core.checks import check_count
 from counterflow.core.errors import PersistenceError, ShapeError
 from counterflow.inference.embeddings import Embedding, EmbeddingLike
 from counterflow.inference.ensembles import Ensemble, build_ensemble
-from counterflow.inference.heads import FlowMatchingHead, Head, SplineHead, Target
+from counterflow.inference.heads import Head, Target, head_from_plain, head_to_plain
 from counterflow.inference.observations import ObservationReader
 from counterflow.persistence import join_parts, load_folder, save_folder
 from counterflow.training import FitReport
@@ -21,7 +21,6 @@ from counterflow.training import FitReport
 __all__ = ["ObservedPosterior", "Posterior"]
 
 _KIND = "posterior"
-_HEADS = {"spline": SplineHead, "flow_matching": FlowMatchingHead}
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,8 +117,7 @@ class Posterior:
         """Save to a folder of JSON and safetensors; :meth:`load` reads it. No simulation is stored."""
         custom = not isinstance(self.embedding, Embedding)
         config = {
-            "head": "spline" if isinstance(self.head, SplineHead) else "flow_matching",
-            "head_settings": {**asdict(self.head), "hidden": list(self.head.hidden)},
+            "head": head_to_plain(self.head),
             "embedding": None if custom else self.embedding.config,  # type: ignore[union-attr]
             "reader": self.reader.config,
             "members": len(self.ensemble.members),
@@ -150,7 +148,7 @@ class Posterior:
         reader = _reader_from(config["reader"])
         reader.load_state_dict(saved.part("reader"))
         target = Target(**saved.part("target"))
-        head = _HEADS[config["head"]](**{**config["head_settings"], "hidden": tuple(config["head_settings"]["hidden"])})
+        head = head_from_plain(config["head"])
         form: EmbeddingLike = embedding if config["embedding"] is None else _embedding_from(config["embedding"])  # type: ignore[assignment]
         ensemble = build_ensemble(head, target, reader, embedding=form, members=config["members"])
         ensemble.load_state_dict(saved.part("ensemble"))
