@@ -29,7 +29,7 @@ def imports(code: str) -> set[tuple[str, str]]:
     return {(node.module, alias.name) for node in ours for alias in node.names}
 
 
-@pytest.mark.parametrize("folder", ["tutorials", "how-to", "explanation", "reference", "decisions"])
+@pytest.mark.parametrize("folder", ["tutorials", "lectures", "how-to", "explanation", "reference", "decisions"])
 def test_every_page_is_listed(folder):
     index = DOCS / folder / "index.md"
     assert listed(index) == {path.stem for path in (DOCS / folder).glob("*.md")} - {"index"}
