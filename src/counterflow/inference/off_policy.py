@@ -51,8 +51,9 @@ class ProposalFit:
     Args:
         proposal: The flow with the broad law mixed in, for :func:`~counterflow.inference.importance_sample`,
             :func:`~counterflow.inference.rejection_sample` or :func:`~counterflow.inference.independence_metropolis`.
-        sample: All draws that were made, weighted by the mixture of all laws they came from: estimates from them cost
-            nothing more. That later laws learned from earlier draws biases them a little.
+        sample: All draws that were made, weighted by the mixture of all laws they came from: estimates from them ask
+            the target nothing more. Later laws learned from earlier draws, so that a mode half found makes the
+            normalizer too small; fresh draws of the proposal say so.
         rounds: One record for each round; the last is that of the flow as it is now.
         outcome: How it ended; ``outcome.sentence`` says it in words.
     """
