@@ -7,6 +7,7 @@ python -m benchmarks growth      how times grow with the number of features and 
 python -m benchmarks memory      what 50 layers need in training, and what 5 need
 python -m benchmarks continuous  flows that are differential equations
 python -m benchmarks tables      encoding, decoding and explaining tables
+python -m benchmarks hmm         hidden Markov models beside hmmlearn
 python -m benchmarks counterfactuals  our methods beside dice-ml on Adult, Heloc and COMPAS, then the page about it
 python -m benchmarks table       the page docs/explanation/speed.md from the newest figures
 """
@@ -25,6 +26,7 @@ import torch
 from benchmarks import growth
 from benchmarks.cases import FAMILIES, OPERATIONS, SIZES, SIZES_ON_GPU, check_known
 from benchmarks.engine import ENTRANTS, run_engine, run_on_gpu
+from benchmarks.hmm import run_hmm
 from benchmarks.libraries import CONTESTANTS
 from benchmarks.machine import cores, describe_machine
 from benchmarks.page import PAGE, write_page
@@ -100,6 +102,13 @@ def _tables(options: Options) -> dict[str, Any]:
     return run_tables(plan=_plan(options), tell=_tell)
 
 
+def _hmm(options: Options) -> dict[str, Any] | None:
+    if find_spec("hmmlearn") is None:
+        print("hmm: needs hmmlearn (pip install -c constraints.txt '.[bench]')")
+        return None
+    return run_hmm(plan=_brief(options), tell=_tell)
+
+
 def _counterfactuals(options: Options) -> dict[str, Any] | None:
     comparison = import_module("benchmarks.counterfactuals")
     if not comparison.DICE.exists() or find_spec("experiments.tables") is None or not _data_there():
@@ -121,6 +130,7 @@ PARTS: dict[str, Callable[[Options], dict[str, Any] | None]] = {
     "memory": _memory,
     "continuous": _continuous,
     "tables": _tables,
+    "hmm": _hmm,
     "counterfactuals": _counterfactuals,
 }
 

@@ -16,8 +16,8 @@ def write_result(kind: str, figures: dict[str, Any], *, machine: dict[str, Any],
     """Write the figures of today, with the machine they were taken on.
 
     Args:
-        kind: What was measured: ``"engine"``, ``"growth"``, ``"memory"``, ``"continuous"``, ``"tables"`` or
-            ``"counterfactuals"``.
+        kind: What was measured: ``"engine"``, ``"growth"``, ``"memory"``, ``"continuous"``, ``"tables"``,
+            ``"hmm"`` or ``"counterfactuals"``.
         figures: Plain data.
         machine: What :func:`benchmarks.machine.describe_machine` said before the first of them was taken.
         folder: Where to.

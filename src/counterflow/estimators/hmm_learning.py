@@ -1,7 +1,7 @@
 """How FlowHMM learns: starts, a first fit of each, and the training of the best."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor
 from counterflow.core.checks import check_count
 from counterflow.core.errors import ArgumentError, PersistenceError
 from counterflow.core.random import derive_seed, make_generator
+from counterflow.core.threads import one_thread
 from counterflow.estimators.density_flows import build_flow, rebuild_flow
 from counterflow.hmm import (
     FlowMarkovModel,
@@ -31,6 +32,7 @@ __all__ = ["METHODS", "HmmPlan", "Learned", "learn", "model_config", "model_from
 METHODS = ("em", "gradient", "cooccurrence")
 
 _FIRST_EPOCHS = 15
+_FIRST_SHARE = 0.25
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,16 +95,18 @@ def learn(x: Float[Tensor, "rows features"], lengths: Sequence[int], *, plan: Hm
     held = make_generator(derive_seed(seed, "held out"))
     series = hold_out(x.float(), lengths, share=plan.validation, generator=held)
     generator = make_generator(derive_seed(seed, "states"))
-    starts = find_starts(
-        series.x.nan_to_num(),
-        plan.n_states,
-        made=series.made,
-        lengths=series.lengths,
-        count=plan.restarts,
-        generator=generator,
-    )
-    model = min((_begun(start, series, plan, generator) for start in starts), key=lambda model: _loss(model, series))
-    report = _trained(model, series, plan, generator)
+    with one_thread():
+        starts = find_starts(
+            series.x.nan_to_num(),
+            plan.n_states,
+            made=series.made,
+            lengths=series.lengths,
+            count=plan.restarts,
+            generator=generator,
+        )
+        begun = [_begun(start, series, plan, generator) for start in starts]
+        model = min(begun, key=lambda model: _loss(model, series))
+        report = _trained(model, series, plan, generator)
     model.double()
     predictive = model.filter(series.x.double(), series.lengths).log_predictive
     return Learned(model, report, predictive[series.judged])
@@ -138,12 +142,17 @@ def _begun(start: Smoothed, series: Series, plan: HmmPlan, generator: torch.Gene
         build_flow(plan.flow, features, layers=plan.layers, hidden=plan.hidden, generator=generator)
         for _ in range(plan.n_states)
     )
-    settings = {**plan.settings.__dict__, "max_epochs": min(_FIRST_EPOCHS, plan.settings.max_epochs)}
+    limit = plan.settings.time_limit
+    settings = replace(
+        plan.settings,
+        max_epochs=min(_FIRST_EPOCHS, plan.settings.max_epochs),
+        time_limit=None if limit is None else _FIRST_SHARE * limit / plan.restarts,
+    )
     fit_posteriors(
         model,
         series,
         start=start,
-        settings=TrainingSettings(**settings),
+        settings=settings,
         batch_size=plan.batch_size,
         pseudo_count=plan.pseudo_count,
         generator=generator,
@@ -158,7 +167,9 @@ def _loss(model: FlowMarkovModel, series: Series) -> float:
 
 
 def _trained(model: FlowMarkovModel, series: Series, plan: HmmPlan, generator: torch.Generator) -> FitReport:
-    how = {"settings": plan.settings, "generator": generator}
+    limit = plan.settings.time_limit
+    settings = replace(plan.settings, time_limit=None if limit is None else (1 - _FIRST_SHARE) * limit)
+    how: dict[str, Any] = {"settings": settings, "generator": generator}
     if plan.method == "em":
         return fit_expectation(model, series, batch_size=plan.batch_size, pseudo_count=plan.pseudo_count, **how)
     if plan.method == "gradient":

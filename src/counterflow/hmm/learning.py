@@ -17,6 +17,7 @@ __all__ = ["Series", "Weighted", "deal", "fit_posteriors", "held_out_loss", "hol
 
 _STRETCH = 50
 _ROWS_TO_INITIALIZE = 4096
+_ROWS_TO_CHOOSE_FROM = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -145,9 +146,11 @@ def fit_posteriors(
         The report of the run.
     """
     x, shares = series.x[series.made], start.log_posterior[series.made].exp()
-    for flow, share in zip(model.flows, shares.T, strict=True):
-        drawn = torch.multinomial(share + 1e-9, min(len(x), _ROWS_TO_INITIALIZE), replacement=True, generator=generator)
-        flow.initialize(x[drawn].to(flow.dtype))
+    some = torch.randperm(len(x), generator=generator)[:_ROWS_TO_CHOOSE_FROM]
+    for flow, share in zip(model.flows, shares[some].T, strict=True):
+        count = min(len(some), _ROWS_TO_INITIALIZE)
+        drawn = torch.multinomial(share + 1e-9, count, replacement=True, generator=generator)
+        flow.initialize(x[some[drawn]].to(flow.dtype))
     model.set_law(start.starts, start.transitions, pseudo_count=pseudo_count)
     return optimise(
         model,

@@ -1,0 +1,226 @@
+"""FlowHMM beside hmmlearn's Gaussian mixtures: on laws that are known, and on series whose law nobody knows.
+
+    python -m experiments.hmm --keep /tmp/hmm
+
+The paper's examples: a chain whose states emit two normal laws and a uniform one; a beta, a uniform and a normal law; a
+uniform law and two moons; 10,000 observations each. What is learned is compared with the law itself on a fresh series:
+mean log-likelihood per step, total variation of the emissions after matching states, share of states that the Viterbi
+path gets right. Then the paper's series, and a room's sensors, where states found without labels are compared with
+whether somebody was there. hmmlearn's models get the same rows in the same run.
+"""
+
+import argparse
+import json
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.optimize import linear_sum_assignment
+from sklearn.metrics import adjusted_rand_score
+
+from counterflow import FlowHMM
+from experiments import hmm_figure
+from experiments.hmm_data import KNOWN, REAL, Known, occupancy
+from experiments.tables import machine, results_path
+
+__all__ = ["Learner", "agreement", "total_variation"]
+
+MIXTURES = (1, 5, 10, 20)
+_ROWS = 10_000
+_ITERATIONS = 30
+_FLOW = {"layers": 2, "batch_size": 2000, "max_epochs": 80, "patience": 15, "learning_rate": 2e-2}
+_NET = {"hidden": (24, 24), "layers": 3, "learning_rate": 1e-2}
+
+
+class Learner:
+    """A model of either library, fitted, with one manner of asking.
+
+    Args:
+        name: What it is called.
+        model: The fitted model.
+        seconds: How long it took.
+    """
+
+    def __init__(self, name: str, model: Any, seconds: float) -> None:
+        self.name, self.model, self.seconds = name, model, seconds
+
+    def score(self, x: np.ndarray) -> float:
+        """The mean log-likelihood per step."""
+        return self.model.score(x) if isinstance(self.model, FlowHMM) else self.model.score(x) / len(x)
+
+    def log_densities(self, x: np.ndarray) -> np.ndarray:
+        """The log-density of each row under each state."""
+        ours = isinstance(self.model, FlowHMM)
+        return self.model.emission_log_density(x) if ours else self.model._compute_log_likelihood(x)
+
+    def path(self, x: np.ndarray) -> np.ndarray:
+        """The Viterbi path."""
+        return self.model.predict(x)
+
+
+def learners(x: np.ndarray, states: int, *, seed: int, keep: Path | None, **settings: Any) -> list[Learner]:
+    """Ours, and hmmlearn's with each number of components."""
+    flow = _FLOW | (_NET if x.shape[1] > 1 else {}) | settings
+    fits: dict[str, Callable[[], Any]] = {"FlowHMM": lambda: _kept(FlowHMM(states, random_state=seed, **flow), x, keep)}
+    for mixtures in MIXTURES:
+        fits[f"GMM-HMM {mixtures}"] = lambda mixtures=mixtures: _gmm(x, states, mixtures, seed)
+    found = []
+    for name, fit in fits.items():
+        began = time.perf_counter()
+        found.append(Learner(name, fit(), time.perf_counter() - began))
+    return found
+
+
+def _kept(model: FlowHMM, x: np.ndarray, folder: Path | None) -> FlowHMM:
+    if folder is not None and folder.exists():
+        return FlowHMM.load(folder)
+    model.fit(x)
+    if folder is not None:
+        model.save(folder)
+    return model
+
+
+def _gmm(x: np.ndarray, states: int, mixtures: int, seed: int) -> Any:
+    from hmmlearn.hmm import GMMHMM
+
+    model = GMMHMM(
+        states,
+        mixtures,
+        covariance_type="full" if x.shape[1] > 1 else "diag",
+        n_iter=_ITERATIONS,
+        random_state=seed,
+        min_covar=1e-4,
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        scale = x.std(0)
+        model.fit(x / scale)
+    return _Scaled(model, scale)
+
+
+class _Scaled:
+    """A model of scaled rows, asked in the units of the rows."""
+
+    def __init__(self, model: Any, scale: np.ndarray) -> None:
+        self.model, self.scale = model, scale
+
+    def score(self, x: np.ndarray) -> float:
+        return self.model.score(x / self.scale) - len(x) * np.log(self.scale).sum()
+
+    def predict(self, x: np.ndarray) -> np.ndarray:
+        return self.model.predict(x / self.scale)
+
+    def _compute_log_likelihood(self, x: np.ndarray) -> np.ndarray:
+        return self.model._compute_log_likelihood(x / self.scale) - np.log(self.scale).sum()
+
+
+def total_variation(learner: Learner, law: Known) -> tuple[list[float], np.ndarray]:
+    """Half the integral of what emissions differ by, for each true state after matching, and the matching."""
+    points = 4001 if len(law.corners[0]) == 1 else 161
+    axes = [torch.linspace(low, high, points, dtype=torch.float64) for low, high in law.corners.T.double().tolist()]
+    grid = torch.cartesian_prod(*axes).view(-1, len(axes)).numpy()
+    cell = float(np.prod([axis[1] - axis[0] for axis in axes]))
+    true, learned = law.densities(grid).exp().numpy(), np.exp(learner.log_densities(grid))
+    apart = np.abs(true[:, :, None] - learned[:, None, :]).sum(0) * cell / 2
+    apart += (1 - np.minimum(learned.sum(0) * cell, 1))[None, :] / 2  # what lies beyond the box
+    rows, columns = linear_sum_assignment(apart)
+    return apart[rows, columns].tolist(), columns
+
+
+def agreement(path: np.ndarray, states: np.ndarray) -> float:
+    """The share of rows whose states agree, after the best matching."""
+    size = max(path.max(), states.max()) + 1
+    counts = np.zeros((size, size))
+    np.add.at(counts, (path, states), 1)
+    return float(counts[linear_sum_assignment(-counts)].sum() / len(path))
+
+
+def judge_known(name: str, *, seeds: int, keep: Path | None) -> tuple[dict[str, Any], Any]:
+    """What each learned of a law that is known."""
+    law, runs = KNOWN[name](), []
+    for seed in range(seeds):
+        x, _ = law.sample(_ROWS, seed)
+        fresh, states = law.sample(_ROWS, 1000 + seed)
+        score, path = law.oracle(fresh)
+        run: dict[str, Any] = {"truth": {"score": score, "accuracy": agreement(path, states)}}
+        folder = None if keep is None else keep / f"{name} {seed}".replace(",", "").replace(" ", "-")
+        fitted = learners(x, law.states, seed=seed, keep=folder)
+        for learner in fitted:
+            apart, order = total_variation(learner, law)
+            run[learner.name] = {
+                "score": learner.score(fresh),
+                "short_of_truth": score - learner.score(fresh),
+                "total_variation": apart,
+                "accuracy": agreement(learner.path(fresh), states),
+                "seconds": learner.seconds,
+            }
+            print(name, seed, learner.name, json.dumps(run[learner.name]), flush=True)
+        runs.append(run)
+    drawn = (law, fitted[0], total_variation(fitted[0], law)[1])
+    return {"runs": runs, "asked": _asked(runs)}, drawn
+
+
+def _asked(runs: list[dict[str, Any]]) -> dict[str, bool]:
+    ours = [(run["FlowHMM"], run["truth"]) for run in runs]
+    return {
+        "score within .02 nats": all(found["short_of_truth"] <= 0.02 for found, _ in ours),
+        "total variation at most .08": all(max(found["total_variation"]) <= 0.08 for found, _ in ours),
+        "accuracy within .01": all(found["accuracy"] >= truth["accuracy"] - 0.01 for found, truth in ours),
+    }
+
+
+def judge_real(name: str) -> dict[str, Any]:
+    """The later part of a series, after the earlier one."""
+    series = REAL[name]()
+    found: dict[str, Any] = {"rows": [len(series.train), len(series.test)], "states": series.states}
+    for learner in learners(series.train, series.states, seed=0, keep=None):
+        found[learner.name] = {"score": learner.score(series.test), "seconds": learner.seconds}
+        print(name, learner.name, found[learner.name], flush=True)
+    best = max(value["score"] for key, value in found.items() if key.startswith("GMM"))
+    return {**found, "above_best_mixture": found["FlowHMM"]["score"] - best}
+
+
+def judge_occupancy() -> dict[str, Any]:
+    """States found without labels beside whether somebody was in the room."""
+    rows, occupied = occupancy()
+    found: dict[str, Any] = {"rows": [len(part) for part in rows]}
+    for learner in learners(rows[0], 2, seed=0, keep=None):
+        paths = [learner.path(part) for part in rows]
+        found[learner.name] = {
+            "accuracy": [agreement(path, truth) for path, truth in zip(paths, occupied, strict=True)],
+            "adjusted_rand": [float(adjusted_rand_score(t, p)) for p, t in zip(paths, occupied, strict=True)],
+            "score": [learner.score(part) for part in rows],
+            "seconds": learner.seconds,
+        }
+        print("occupancy", learner.name, json.dumps(found[learner.name]), flush=True)
+    return found
+
+
+def main() -> None:
+    """Fit, judge, write and draw; what was measured before and is not asked for again stays in the file."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", default=[*KNOWN, "occupancy", *REAL])
+    parser.add_argument("--keep", type=Path, help="the folder of trained models")
+    parser.add_argument("--seeds", type=int, default=1)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    settings = {"rows": _ROWS, "hmmlearn_iterations": _ITERATIONS, "flow": _FLOW, "net": _NET, "seeds": options.seeds}
+    path, drawn = results_path("hmm.json"), {}
+    result: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {"known": {}, "real": {}}
+    result |= {"machine": machine(), "settings": settings}
+    for name in options.names:
+        if name in KNOWN:
+            result["known"][name], drawn[name] = judge_known(name, seeds=options.seeds, keep=options.keep)
+        else:
+            result["real"][name] = judge_occupancy() if name == "occupancy" else judge_real(name)
+        path.write_text(json.dumps(result, indent=2) + "\n")
+    if len(drawn) == len(KNOWN):
+        hmm_figure.draw(drawn, result["known"])
+
+
+if __name__ == "__main__":
+    main()
