@@ -74,7 +74,7 @@ def test_only_the_quantity_that_leaves_the_band_is_named(calibration, ax):
 
 def test_a_curve_of_ranks_is_their_distribution_function(calibration, ax):
     plot_ranks(calibration, names=["wrong"], ax=ax)
-    x, away = ax.lines[1].get_data()
+    x, away = ax.lines[-1].get_data()
     levels = calibration.levels[:, 1].numpy()
     assert away == pytest.approx([np.mean(levels <= at) - at for at in x])
     band = ecdf_band(200)

@@ -34,7 +34,7 @@ from counterflow.inference.simulations import Simulations, Simulator, one_by_one
 from counterflow.inference.starts import laplace, pathfinder
 from counterflow.inference.target import PosteriorTarget
 from counterflow.inference.typicality import Typicality, check_typicality
-from counterflow.inference.uniformity import EcdfBand, Uniformity, ecdf_band
+from counterflow.inference.uniformity import EcdfBand, Uniformity, ecdf_band, pvalue_text
 from counterflow.inference.variational import VariationalFit, fit_variational, start_from
 
 __all__ = [
@@ -91,6 +91,7 @@ __all__ = [
     "one_by_one",
     "pathfinder",
     "posterior_predictive_check",
+    "pvalue_text",
     "rejection_sample",
     "simulation_based_calibration",
     "sbi_builder",

@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from counterflow.core.errors import DataError, ShapeError
-from counterflow.inference.uniformity import Uniformity
+from counterflow.inference.uniformity import Uniformity, pvalue_text
 from counterflow.metrics import c2st
 
 __all__ = ["RankCalibration", "TestQuantity", "check_draws", "rank_among", "simulation_based_calibration"]
@@ -87,7 +87,7 @@ class RankCalibration:
                 f"The ranks of {len(self.names)} quantities among {self.count} draws are uniform as far as "
                 f"{len(self.levels)} rows can show. So would they be if every posterior were the prior."
             )
-        found = [f"{name} ({self.uniformity(name).says}, p = {p:.2g})" for name, p in worst.items()]
+        found = [f"{name} ({self.uniformity(name).says}, {pvalue_text(p)})" for name, p in worst.items()]
         return f"The posterior is wrong: the truth does not stand evenly among its draws for {'; '.join(found)}."
 
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from counterflow.core.errors import ShapeError
 from counterflow.inference.calibration import check_draws, rank_among
-from counterflow.inference.uniformity import Uniformity
+from counterflow.inference.uniformity import Uniformity, pvalue_text
 
 __all__ = ["Coverage", "highest_density_coverage", "tarp"]
 
@@ -75,7 +75,7 @@ class Coverage:
         if self.pvalue > 0.05:
             return f"The coverage of {self.regions} is right as far as {len(self.levels)} rows can show."
         way = _WAYS[self.regions][self.uniformity.says]
-        return f"The posterior is wrong: with {self.regions}, {way} (p = {self.pvalue:.2g})."
+        return f"The posterior is wrong: with {self.regions}, {way} ({pvalue_text(self.pvalue)})."
 
 
 def tarp(

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor
 
 from counterflow.core.errors import ArgumentError, DataError
 
-__all__ = ["EcdfBand", "Uniformity", "ecdf_band"]
+__all__ = ["EcdfBand", "Uniformity", "ecdf_band", "pvalue_text"]
 
 _MOST_POINTS = 100
 
@@ -158,11 +159,22 @@ def ecdf_band(n: int, *, confidence: float = 0.95) -> EcdfBand:
     return EcdfBand(at, inside.argmax(1) / n, (n - inside[:, ::-1].argmax(1)) / n, confidence)
 
 
+def pvalue_text(p: float) -> str:
+    """A p-value in words; below a billionth its digits are those of rounding.
+
+    Example:
+        >>> pvalue_text(0.0312), pvalue_text(1e-15)
+        ('p = 0.031', 'p < 1e-9')
+    """
+    return f"p = {p:.2g}" if p >= 1e-9 else "p < 1e-9"
+
+
 def _points(n: int) -> int:
     """How many points split (0, 1) evenly, the ends left out."""
     return min(max(n, 2), _MOST_POINTS) - 1
 
 
+@lru_cache(maxsize=8)
 def _tails(n: int, points: int) -> np.ndarray:
     """The smaller tail of each count from 0 to n at each point: the chance of it or less, or of it or more."""
     counts = torch.arange(n + 1, dtype=torch.float64)
@@ -178,11 +190,10 @@ def _chance_within(n: int, tails: np.ndarray, threshold: float) -> float:
     if not inside.any(1).all():
         return 0.0
     lows, highs = inside.argmax(1), n - inside[:, ::-1].argmax(1)
-    rate = n / (len(tails) + 1)
+    steps = _poisson(np.arange(n + 1), n / (len(tails) + 1))
     chances, start = np.ones(1), 0
     for low, high in zip([*lows, n], [*highs, n], strict=True):
-        steps = np.arange(high - start + 1)
-        moved = np.convolve(chances, _poisson(steps, rate))
+        moved = np.convolve(chances, steps[: high - start + 1])
         chances, start = moved[low - start : high - start + 1], low
     return float(min(chances[0] / _poisson(np.array([n]), float(n))[0], 1.0))
 

@@ -6,13 +6,13 @@ import numpy as np
 import torch
 from matplotlib.axes import Axes
 
-from counterflow.inference import Coverage, ecdf_band
+from counterflow.inference import Coverage, ecdf_band, pvalue_text
 from counterflow.plotting.style import ANSWER, CLASSES, FACTUAL, FAINT, INK, MUTED, canvas, headline, plain_text
 
 __all__ = ["plot_coverage"]
 
 
-def plot_coverage(coverage: Coverage | Mapping[str, Coverage], *, ax: Axes | None = None) -> Axes:
+def plot_coverage(coverage: Coverage | Mapping[str, Coverage], *, title: str = "", ax: Axes | None = None) -> Axes:
     """Draw how often regions of each credibility hold the truth.
 
     An exact posterior follows the diagonal, and stays within the band as a whole with a chance of 95 %. For regions of
@@ -21,6 +21,7 @@ def plot_coverage(coverage: Coverage | Mapping[str, Coverage], *, ax: Axes | Non
 
     Args:
         coverage: One, or several by name.
+        title: What stands above.
         ax: Where to draw; ``None`` for a new figure.
 
     Returns:
@@ -45,11 +46,11 @@ def plot_coverage(coverage: Coverage | Mapping[str, Coverage], *, ax: Axes | Non
         colors = (ANSWER, FACTUAL, *CLASSES)
         for k, (name, curve) in enumerate(curves.items()):
             expected = curve.expected(torch.as_tensor(credibility)).numpy()
-            label = plain_text(f"{name} (p = {curve.pvalue:.2g})")
+            label = plain_text(f"{name} ({pvalue_text(curve.pvalue)})")
             drawn.plot(credibility, expected, color=colors[k % len(colors)], linewidth=1.6, label=label)
         drawn.legend(frameon=False, fontsize=8.5, labelcolor=INK, loc="upper left")
         drawn.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
-        headline(drawn, "How often regions hold the truth", width=44)
+        headline(drawn, title or "How often regions hold the truth", width=44)
         drawn.set_xlabel("credibility of the region", color=MUTED, fontsize=8.5)
         drawn.set_ylabel("share of rows whose region holds the truth", color=MUTED, fontsize=8.5)
     return drawn
