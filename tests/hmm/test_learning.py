@@ -132,6 +132,15 @@ def test_every_way_of_training_finds_two_normal_laws(turns, method):
     assert max((path == states).double().mean(), (path != states).double().mean()) > 0.97
 
 
+def test_states_that_differ_in_spread_alone_are_found_by_how_they_stay():
+    states = torch.arange(1200).div(60, rounding_mode="floor") % 2
+    x = torch.where(states > 0, 1.5, 0.5).unsqueeze(1) * torch.randn(1200, 1, generator=seeded(5))
+    starts = find_starts(x, 2, made=torch.ones(1200, dtype=torch.bool), count=2, generator=seeded())
+    found = starts[1].log_posterior.argmax(1)
+    assert max((found == states).double().mean(), (found != states).double().mean()) > 0.85
+    assert (starts[1].transitions / starts[1].transitions.sum(1, keepdim=True)).diagonal().min() > 0.9
+
+
 def test_held_out_rows_teach_nothing(turns):
     x, _ = turns
     series = hold_out(x, share=0.1, generator=seeded())

@@ -45,8 +45,8 @@ class FlowHMM(BaseEstimator):
         hidden: Widths of the hidden layers of a recipe's nets; spline maps in one dimension have none.
         method: How to train: ``"em"``, generalized expectation and maximization; ``"gradient"``, the gradient of the
             forward algorithm; ``"cooccurrence"``, the paper's pairs of cells, at a price that no length changes.
-        restarts: How many starts get a first fit; the best of them goes on.
-        max_epochs: The most passes over the data, after a first fit of 15 at most.
+        restarts: How many starts get a first fit; the best of them goes on. The second is for states that stay.
+        max_epochs: The most passes over the data, after a first fit with the states that the start says.
         patience: Stop after this many epochs in a row without a better held-out density.
         batch_size: The most rows of a batch.
         learning_rate: Adam's step size at the start; it falls to zero over ``max_epochs``.
@@ -91,10 +91,10 @@ class FlowHMM(BaseEstimator):
         layers: int | None = 3,
         hidden: tuple[int, ...] = (32, 32),
         method: str = "em",
-        restarts: int = 1,
+        restarts: int = 2,
         max_epochs: int = 100,
         patience: int = 15,
-        batch_size: int = 1000,
+        batch_size: int = 500,
         learning_rate: float = 1e-2,
         weight_decay: float = 0.0,
         validation: float = 0.1,

@@ -31,7 +31,7 @@ __all__ = ["METHODS", "HmmPlan", "Learned", "learn", "model_config", "model_from
 
 METHODS = ("em", "gradient", "cooccurrence")
 
-_FIRST_EPOCHS = 15
+_FIRST_EPOCHS, _FIRST_STEPS = 15, 150
 _FIRST_SHARE = 0.25
 
 
@@ -142,10 +142,10 @@ def _begun(start: Smoothed, series: Series, plan: HmmPlan, generator: torch.Gene
         build_flow(plan.flow, features, layers=plan.layers, hidden=plan.hidden, generator=generator)
         for _ in range(plan.n_states)
     )
-    limit = plan.settings.time_limit
+    limit, batches = plan.settings.time_limit, -(-int(series.made.sum()) // plan.batch_size)
     settings = replace(
         plan.settings,
-        max_epochs=min(_FIRST_EPOCHS, plan.settings.max_epochs),
+        max_epochs=min(plan.settings.max_epochs, max(_FIRST_EPOCHS, -(-_FIRST_STEPS // batches))),
         time_limit=None if limit is None else _FIRST_SHARE * limit / plan.restarts,
     )
     fit_posteriors(

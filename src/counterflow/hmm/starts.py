@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
+from torch.nn import functional
 
 from counterflow.core.numerics import safe_log
 from counterflow.hmm.blocks import checked_lengths
@@ -19,6 +20,7 @@ _ROWS_IN_A_CELL = 20
 _STARTS = 12
 _WIDTHS = (0.3, 1.0)
 _LEAST = 1e-3
+_NEAR, _DOUBT = 21, 0.2
 
 
 def find_starts(
@@ -33,7 +35,8 @@ def find_starts(
     """Find what to start from: posteriors of the states, without any flow.
 
     The observations are put into cells; the law of pairs of cells is fitted from many starts, half of them at random
-    and half with states that lie apart; the best of them become hidden Markov models on cells, which are smoothed.
+    and half with states that lie apart; the best of them become hidden Markov models on cells, which are smoothed. The
+    second start is of another kind, for states that stay: stretches of alike mean and spread.
 
     Args:
         x: Observations, standardized.
@@ -44,7 +47,7 @@ def find_starts(
         generator: Where the randomness comes from.
 
     Returns:
-        The best starts, the best first.
+        The starts, of the first kind the best first.
 
     Example:
         >>> generator = torch.Generator().manual_seed(0)
@@ -61,7 +64,24 @@ def find_starts(
     shares = torch.cat((_at_random(cells, states, generator), _apart(cells, states, generator)))
     found = fit_pairs(counts, shares)
     chosen = pick(found, pairs=max(len(pairs), 1))[:count]
-    return [_smoothed(found, best, labels.masked_fill(~made, -1), lengths) for best in chosen]
+    starts = [_smoothed(found, best, labels.masked_fill(~made, -1), lengths) for best in chosen]
+    return [starts[0], *([_regimes(x, states, made, pairs, generator)] if count > 1 else []), *starts[1:]][:count]
+
+
+def _regimes(x: Tensor, states: int, made: Tensor, pairs: Tensor, generator: torch.Generator | None) -> Smoothed:
+    """States by the mean and the spread of the rows around."""
+    known = made.unsqueeze(1).double()
+    rows = torch.where(made.unsqueeze(1), x.double(), 0.0)
+    near = functional.avg_pool1d(
+        torch.cat((known, rows, rows.square()), 1).T.unsqueeze(0), _NEAR, stride=1, padding=_NEAR // 2
+    )[0].T
+    mean, square = (near[:, 1:] / near[:, :1].clamp(min=1 / _NEAR)).chunk(2, 1)
+    looks = torch.cat((mean, (square - mean.square() + _LEAST).log()), 1)
+    looks = looks / looks[made].std(0).clamp(min=_LEAST)
+    labels = find_cells(looks[made], states, generator=generator).of(looks)
+    sure = functional.one_hot(labels, states) * (1 - _DOUBT) + _DOUBT / states
+    starts = sure[:1].sum(0)
+    return Smoothed(sure.log(), torch.zeros_like(near[:, 0]), starts, count_pairs(labels, pairs, cells=states))
 
 
 def _smoothed(found: Pairs, best: int, labels: Tensor, lengths: list[int]) -> Smoothed:
