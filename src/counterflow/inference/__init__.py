@@ -3,6 +3,7 @@
 Nothing is reported that its own diagnostics call wrong: an :class:`~counterflow.core.errors.UnreliableError` says why.
 """
 
+from counterflow.inference import tasks
 from counterflow.inference.bounds import EvidenceBounds, evidence_bounds
 from counterflow.inference.calibration import RankCalibration, simulation_based_calibration
 from counterflow.inference.chains import effective_size, split_rhat
@@ -100,4 +101,5 @@ __all__ = [
     "split_rhat",
     "start_from",
     "tarp",
+    "tasks",
 ]
