@@ -6,7 +6,13 @@ import torch
 from torch import Tensor
 
 from counterflow.core.errors import UnreliableError
-from counterflow.inference import ImportanceSample, evidence_bounds, importance_sample, independence_metropolis
+from counterflow.inference import (
+    ImportanceSample,
+    effective_size,
+    evidence_bounds,
+    importance_sample,
+    independence_metropolis,
+)
 from experiments.proposal_targets import Target
 
 __all__ = ["chains", "judged", "sliced_wasserstein"]
@@ -64,7 +70,7 @@ def chains(target: Target, proposal: Any, *, seed: int = 3, steps: int = 2500) -
     raw = target.known(proposal.sample(8 * steps, generator=generator))
     found = independence_metropolis(target.log_density, proposal, steps=steps, chains=8, generator=generator)
     walked = target.known(found.chains.flatten(0, 1))
-    error = walked.std(0) / found.effective_draws**0.5
+    error = walked.std(0) / effective_size(walked.unflatten(0, found.moved.shape)).sqrt()
     return {
         "true": list(target.means),
         "raw": raw.mean(0).tolist(),

@@ -16,11 +16,11 @@ from counterflow.flows import Flow
 from counterflow.inference import ProposalFit, fit_proposal, fit_variational, laplace, pathfinder, start_from
 from experiments.proposal_targets import Counted, Target
 
-__all__ = ["METHODS", "SETTINGS", "broad_law", "fitted", "wide_flow"]
+__all__ = ["METHODS", "SETTINGS", "broad_law", "fitted", "is_kept", "wide_flow"]
 
 _WIDTH, _DEGREES = 4.0, 3.0
 _IMPORTANCE = {"objective": "importance", "annealing": 0.5, "steps": 1500}
-_OFF_POLICY: dict[str, Any] = {"rounds": 10, "draws": 6000}
+_OFF_POLICY: dict[str, Any] = {"rounds": 10, "draws": 4000, "steps": 300, "batch_size": 256, "learning_rate": 2e-3}
 _NORMAL = {"steps": 1000, "draws": 256, "learning_rate": 0.02}
 SETTINGS = {
     "width": _WIDTH,
@@ -86,8 +86,8 @@ METHODS: dict[str, Callable[[Counted, int, torch.Generator], tuple[Any, dict]]] 
 
 def fitted(target: Target, name: str, *, method: str, keep: Path | None) -> tuple[Any, dict]:
     """The proposal and its notes, from the folder if it was fitted before; no proposal where fitting was refused."""
-    file = None if keep is None else keep / f"{name}_{method.replace(', ', '_').replace(' ', '_')}"
-    if file is not None and file.with_suffix(".json").exists():
+    file = None if keep is None else _file(name, method, keep)
+    if file is not None and is_kept(name, method, keep):
         return _read(target, method, file)
     density, begin = Counted(target.log_density), time.perf_counter()
     try:
@@ -99,6 +99,15 @@ def fitted(target: Target, name: str, *, method: str, keep: Path | None) -> tupl
     if file is not None:
         _write(proposal, notes, file)
     return proposal, notes
+
+
+def is_kept(name: str, method: str, keep: Path | None) -> bool:
+    """Whether the folder holds what a method made of a target."""
+    return keep is not None and _file(name, method, keep).with_suffix(".json").exists()
+
+
+def _file(name: str, method: str, keep: Path) -> Path:
+    return keep / f"{name}_{method.replace(', ', '_').replace(' ', '_')}"
 
 
 def _ended(report: Any) -> dict:

@@ -33,7 +33,7 @@ from counterflow.inference import (
 )
 from experiments import proposals_figure
 from experiments.proposal_measures import chains, judged, weighed
-from experiments.proposal_models import METHODS, SETTINGS, broad_law, fitted
+from experiments.proposal_models import METHODS, SETTINGS, broad_law, fitted, is_kept
 from experiments.proposal_targets import (
     TARGETS,
     Target,
@@ -50,15 +50,18 @@ from experiments.tables import machine, results_path
 __all__ = ["compared", "exact_draws", "failures", "mended", "schools"]
 
 _CHEAP = {"steps": 500, "draws": 256, "learning_rate": 3e-3, "progress": False}
+_SHORT = {**_CHEAP, "steps": 300, "draws": 128}
 
 
-def compared(keep: Path | None) -> dict[str, Any]:
-    """Each method on each target."""
+def compared(keep: Path | None, *, kept_only: bool = False) -> dict[str, Any]:
+    """Each method on each target, or those that the folder holds."""
     found: dict[str, Any] = {}
     for name, build in TARGETS.items():
         target = build()
         found[name] = {"log_z": target.log_z}
         for method in METHODS:
+            if kept_only and not is_kept(name, method, keep):
+                continue
             proposal, notes = fitted(target, name, method=method, keep=keep)
             found[name][method] = notes if proposal is None else {**notes, **judged(target, proposal)}
             print(name, method, json.dumps(found[name][method]), flush=True)
@@ -118,11 +121,11 @@ def failures() -> dict[str, Any]:
     heavy = flows.with_base(flows.realnvp(target.features, generator=generator), StudentT(target.features, degrees=1.0))
     found: dict[str, Any] = {}
     for name, flow in {"Cauchy, normal base": light, "Cauchy, Student base": heavy}.items():
-        fit_variational(target.log_density, flow, generator=generator, **_CHEAP)
-        found[name] = weighed(importance_sample(target.log_density, flow, n=20_000, generator=generator), target.log_z)
+        fit_variational(target.log_density, flow, generator=generator, **_SHORT)
+        found[name] = weighed(importance_sample(target.log_density, flow, n=10_000, generator=generator), target.log_z)
     for name, target in {"four modes, near": modes(), "four modes, far": modes(distance=15.0)}.items():
         flow = flows.realnvp(target.features, generator=generator)
-        fit_variational(target.log_density, flow, generator=generator, **_CHEAP)
+        fit_variational(target.log_density, flow, generator=generator, **_SHORT)
         found[name] = {**judged(target, flow), "chain": _walk(target, flow)}
         defended = DefensiveMixture(flow, broad_law(target.features))
         found[f"{name}, defended"] = judged(target, defended)
@@ -132,7 +135,7 @@ def failures() -> dict[str, Any]:
 def _walk(target: Target, flow: Flow) -> dict[str, Any]:
     """What a chain with the flow says of the modes, and whether it calls itself trustworthy."""
     found = independence_metropolis(
-        target.log_density, flow, steps=2000, chains=8, generator=torch.Generator().manual_seed(4)
+        target.log_density, flow, steps=1000, chains=8, generator=torch.Generator().manual_seed(4)
     )
     return {
         "reported": found.trustworthy,
@@ -170,10 +173,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--keep", type=Path, help="the folder of fitted proposals")
     parser.add_argument("--parts", nargs="*", help="only these; the others stay as they were measured before")
+    parser.add_argument(
+        "--kept", action="store_true", help="fit nothing to the three targets that is not in the folder"
+    )
     options = parser.parse_args()
     torch.set_num_threads(1)
     parts = {
-        "targets": lambda: compared(options.keep),
+        "targets": lambda: compared(options.keep, kept_only=options.kept),
         "rejection": exact_draws,
         "chains": lambda: mended(options.keep),
         "schools": schools,
@@ -184,7 +190,7 @@ def main() -> None:
     for name in options.parts or parts:
         result[name] = parts[name]()
         print(name, json.dumps(result[name], indent=1), flush=True)
-        result |= {"machine": machine(), "settings": {**SETTINGS, "cheap": _CHEAP}}
+        result |= {"machine": machine(), "settings": {**SETTINGS, "cheap": _CHEAP, "short": _SHORT}}
         file.write_text(json.dumps(result, indent=2) + "\n")
     proposals_figure.draw(result, options.keep)
 

@@ -43,7 +43,7 @@ def draw(result: dict[str, Any], keep: Path | None) -> None:
 _TITLES = {
     "funnel": "funnel: v and one more",
     "banana": "banana: where it bends",
-    "modes": "four modes: a plane through three",
+    "modes": "four modes: where they lie apart",
 }
 _LIMITS: dict[str, dict[str, tuple[float, float]]] = {
     "funnel": {"xlim": (-9, 9), "ylim": (-25, 25)},
@@ -63,15 +63,16 @@ def _plane(name: str, x: Tensor) -> Tensor:
 
 
 def _bars(ax: Any, found: dict[str, Any]) -> None:
-    """Effective shares, hatched where the tail of the weights forbids a report."""
-    shares = [found[method].get("effective_share", 0.0) for method in METHODS]
-    refused = [found[method].get("shape", 9.0) > 0.7 for method in METHODS]
+    """Effective shares, pale where no estimate is reported, else with the true log Z taken from the estimate."""
+    methods = [method for method in METHODS if method in found]
+    shares = [found[method].get("effective_share", 0.0) for method in methods]
+    refused = ["refused" in found[method] for method in methods]
     bars = ax.bar(
-        range(len(METHODS)), shares, color=["tab:blue" if "flow" in method else "tab:red" for method in METHODS]
+        range(len(methods)), shares, color=["tab:blue" if "flow" in method else "tab:red" for method in methods]
     )
-    for bar, share, no in zip(bars, shares, refused, strict=True):
+    for bar, share, no, method in zip(bars, shares, refused, methods, strict=True):
         bar.set(alpha=0.35 if no else 0.9)
-        text = f"{share:.2f}" + ("\nrefused" if no else "")
+        text = f"{share:.2f}\n" + ("refused" if no else f"log Z {found[method]['log_z_difference']:+.3f}")
         ax.annotate(text, (bar.get_x() + bar.get_width() / 2, share), ha="center", va="bottom", fontsize=7)
-    ax.set(ylim=(0, 1.2), xticks=range(len(METHODS)))
-    ax.set_xticklabels([method.replace("flow, ", "flow,\n") for method in METHODS], fontsize=7, rotation=30)
+    ax.set(ylim=(0, 1.2), xticks=range(len(methods)))
+    ax.set_xticklabels([method.replace("flow, ", "flow,\n") for method in methods], fontsize=7, rotation=30)
