@@ -34,4 +34,5 @@ NO_EXAMPLE: dict[str, str] = {}
 # Words in another spelling that are names.
 BRITISH: dict[str, str] = {
     "optimise": "the public name of the training loop",
+    "labelleft": "an argument of matplotlib",
 }

@@ -13,7 +13,7 @@ EVERYWHERE = {"torch", "numpy", "jaxtyping", "counterflow"}
 # Which files may import what when they are loaded ...
 DOORS = {
     "safetensors": ["persistence/*"],
-    "tqdm": ["training/*", "counterfactuals/*", "estimators/*", "datasets/*", "cli/*"],
+    "tqdm": ["training/*", "counterfactuals/*", "estimators/*", "datasets/*", "cli/*", "inference/*"],
     "narwhals": ["tables/frames.py"],
     "pyarrow": ["tables/frames.py", "tables/streams.py"],
     "yaml": ["tables/*", "cli/*"],
@@ -22,6 +22,7 @@ DOORS = {
     "typer": ["cli/*"],
     "rich": ["cli/*"],
     "click": ["cli/*"],
+    "sbi": ["inference/sbi_estimator.py"],  # which sbi_plugin.py imports late
 }
 # ... and which only inside a function, so that importing the library never needs them.
 LATE_DOORS = {
@@ -36,6 +37,7 @@ LATE_DOORS = {
     "torchdiffeq": ["core/*"],
     "PIL": ["datasets/pictures.py"],
     "scipy": ["datasets/crowds.py"],
+    "emcee": ["inference/ensemble_chains.py"],
 }
 
 

@@ -58,7 +58,7 @@ def test_torch_is_pinned_without_a_build(pins):
 
 def test_all_is_every_extra_a_user_may_want(project):
     extras = project["optional-dependencies"]
-    chores = {"all", "test", "docs", "lint", "bench", "experiments"}
+    chores = {"all", "test", "docs", "lint", "bench", "experiments"} | {"sbi"}  # who wants the plug-in has sbi
     assert extras["all"] == [f"counterflow[{','.join(name for name in extras if name not in chores)}]"]
 
 

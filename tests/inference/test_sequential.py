@@ -26,7 +26,7 @@ def cubic(theta, generator):
 def found():
     x = torch.tensor([3.375, 8.0])
     return fit_sequential_posterior(
-        cubic, PRIOR, x, rounds=4, simulations=400, head=HEAD, max_epochs=40, generator=seeded(), progress=False
+        cubic, PRIOR, x=x, rounds=4, simulations=400, head=HEAD, max_epochs=40, generator=seeded(), progress=False
     )
 
 
@@ -80,4 +80,4 @@ def test_where_little_of_the_prior_is_left_a_box_is_searched(found):
 )
 def test_settings_out_of_range_are_refused(settings, words):
     with pytest.raises(ArgumentError, match=words):
-        fit_sequential_posterior(cubic, PRIOR, torch.zeros(2), **settings)
+        fit_sequential_posterior(cubic, PRIOR, x=torch.zeros(2), **settings)

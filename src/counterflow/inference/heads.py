@@ -7,10 +7,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from counterflow import flows
 from counterflow.bijections import AbstractBijection, Bounded, Chain, Continuous, TruncatedWhitening
 from counterflow.core.checks import check_count
-from counterflow.flows import Flow
+from counterflow.flows import Flow, compose, spline_autoregressive
 from counterflow.nets import VelocityMLP
 
 _FITTED_ONCE = 2
@@ -53,9 +52,9 @@ class SplineHead:
         check_count(self.layers, "layers")
         check_count(self.bins, "bins", 2)
 
-    def build(self, features: int, context_features: int, generator: torch.Generator) -> list[AbstractBijection]:
+    def build(self, features: int, *, context_features: int, generator: torch.Generator) -> list[AbstractBijection]:
         """Make the layers."""
-        flow = flows.spline_autoregressive(
+        flow = spline_autoregressive(
             features,
             context_features=context_features,
             layers=self.layers,
@@ -85,7 +84,7 @@ class FlowMatchingHead:
     hidden: tuple[int, ...] = (128, 128)
     conditioning: str = "film"
 
-    def build(self, features: int, context_features: int, generator: torch.Generator) -> list[AbstractBijection]:
+    def build(self, features: int, *, context_features: int, generator: torch.Generator) -> list[AbstractBijection]:
         """Make the equation."""
         velocity = VelocityMLP(
             features,
@@ -179,11 +178,11 @@ class ConditionalDensity(nn.Module):
     ) -> None:
         super().__init__()
         features = target.features
-        layers = head.build(features, embedded, generator)
+        layers = head.build(features, context_features=embedded, generator=generator)
         self.embedding = embedding
         one_sided = target.low.isinf() | target.high.isinf()
         low, high = target.low, target.high
-        self.flow = flows.compose(
+        self.flow = compose(
             [
                 Bounded(torch.where(one_sided, low, -torch.inf), torch.where(one_sided, high, torch.inf)),
                 TruncatedWhitening(
@@ -213,7 +212,7 @@ class ConditionalDensity(nn.Module):
 
     def rest(self) -> Flow:
         """The flow behind those layers, of the same parameters."""
-        return flows.compose(self._layers()[_FITTED_ONCE:])
+        return compose(self._layers()[_FITTED_ONCE:])
 
     def _layers(self) -> list[AbstractBijection]:
         return list(cast("Chain", self.flow.bijection).parts)

@@ -16,7 +16,7 @@ from counterflow.inference.member_training import HowToTrain, usual_batch_size
 from counterflow.inference.observations import ObservationReader
 from counterflow.inference.priors import as_prior
 from counterflow.inference.simulations import Simulations
-from counterflow.training import TrainingSettings
+from counterflow.training import FitReport, TrainingSettings
 
 __all__ = ["fit_likelihood"]
 
@@ -86,10 +86,8 @@ def fit_likelihood(
     prior, generator = as_prior(prior), make_generator(generator)
     x = _checked(simulations, prior.features, discrete)
     columns = tuple(sorted(int(column) for column in discrete))
-    rest = [i for i in range(x.shape[1]) if i not in columns]
     reader = ObservationReader((prior.features,))
     reader.learn(simulations.theta)
-    read = reader(simulations.theta)
     settings = TrainingSettings(
         max_epochs=max_epochs,
         patience=patience,
@@ -99,25 +97,27 @@ def fit_likelihood(
         progress=progress,
     )
     how = HowToTrain(settings, batch_size or usual_batch_size(len(simulations)), validation, generator)
-    head = head or SplineHead()
-    mass, density, reports = None, None, []
+    read, head, reports = reader(simulations.theta), head or SplineHead(), []
+    mass, density = None, None
     if columns:
-        levels = Levels.of(x[:, list(columns)])
-        mass = DiscreteMass(levels, read.shape[1], generator=generator)
-        reports.append(how.fit(mass, x[:, list(columns)], context=read))
-        read = torch.cat([read, levels.one_hot(levels.codes(x[:, list(columns)])).to(read)], dim=1)
-    if rest:
-        density = build_ensemble(
-            head,
-            Target.unbounded(len(rest)),
-            ObservationReader((read.shape[1],)),
-            embedding=Embedding("none"),
-            members=members,
-            generator=generator,
-        )
+        mass, read = _fit_mass(x[:, list(columns)], read, how=how, reports=reports)
+    if rest := [i for i in range(x.shape[1]) if i not in columns]:
+        condition = ObservationReader((read.shape[1],))
+        target = Target.unbounded(len(rest))
+        density = build_ensemble(head, target, condition, embedding=Embedding(), members=members, generator=generator)
         reports += fit_ensemble(density, x[:, rest], context=read, how=how)
     note = simulations.says if simulations.failures else ""
     return Likelihood(x.shape[1], columns, prior, reader, density, mass, head, note, tuple(reports))
+
+
+def _fit_mass(
+    discrete: Tensor, read: Tensor, *, how: HowToTrain, reports: list[FitReport]
+) -> tuple[DiscreteMass, Tensor]:
+    """Learn the probabilities of the discrete columns; and what their values add to the condition of the others."""
+    levels = Levels.of(discrete)
+    mass = DiscreteMass(levels, read.shape[1], generator=how.generator)
+    reports.append(how.fit(mass, discrete, context=read))
+    return mass, torch.cat([read, levels.one_hot(levels.codes(discrete)).to(read)], dim=1)
 
 
 def _checked(simulations: Simulations, parameters: int, discrete: Sequence[int]) -> Tensor:

@@ -6,9 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from counterflow import flows
 from counterflow.bijections import Continuous
-from counterflow.flows import Flow
+from counterflow.flows import Flow, fit_flow_matching
 from counterflow.inference.heads import ConditionalDensity
 from counterflow.training import FitReport, TrainingSettings, fit
 
@@ -79,7 +78,7 @@ def fit_member(
         How it went; its history is that of standardized rows.
     """
     if _is_continuous(density.flow):
-        return flows.fit_flow_matching(
+        return fit_flow_matching(
             density.flow,
             y,
             context=context,

@@ -164,8 +164,8 @@ class SequentialPosterior:
 def fit_sequential_posterior(
     simulator: Simulator,
     prior: object,
-    x: Float[Tensor, "*shape"],
     *,
+    x: Float[Tensor, "*shape"],
     rounds: int = 5,
     simulations: int = 1000,
     mass: float = 1e-4,
@@ -213,7 +213,7 @@ def fit_sequential_posterior(
         >>> found = fit_sequential_posterior(
         ...     noisy,
         ...     BoxUniform([-2.0], [2.0]),
-        ...     torch.tensor([1.0]),
+        ...     x=torch.tensor([1.0]),
         ...     rounds=2,
         ...     simulations=300,
         ...     max_epochs=10,

@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
-from pickle import PicklingError
 
 import torch
 from torch import Tensor
@@ -154,12 +153,19 @@ def _run_all(job: _Job, batches: dict[int, Tensor], workers: int) -> Iterator[tu
             tasks = {pool.submit(job.run, number, theta): number for number, theta in batches.items()}
             for task in as_completed(tasks):
                 yield tasks[task], task.result()
-        except (PicklingError, AttributeError, TypeError) as error:
+        except Exception as error:
+            if not _cannot_be_sent(error):
+                raise
             pool.shutdown(wait=False, cancel_futures=True)
             raise ArgumentError(
                 f"simulator must be importable by other processes when workers={workers}, got {job.simulator!r} "
                 f"({error}). Define it in a module, or use workers=1."
             ) from error
+
+
+def _cannot_be_sent(error: Exception) -> bool:
+    """Whether a task could not be sent to another process; what simulators raise there is counted, not raised."""
+    return isinstance(error, AttributeError | TypeError) or type(error).__name__ == "PicklingError"
 
 
 def _collected(theta: Tensor, batches: list[RanBatch]) -> Simulations:

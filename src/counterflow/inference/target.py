@@ -8,12 +8,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from counterflow import flows
 from counterflow.bijections import Affine, Bounded
 from counterflow.core.checks import check_count
 from counterflow.core.errors import ArgumentError
 from counterflow.core.random import make_generator
-from counterflow.flows import Flow
+from counterflow.flows import Flow, compose, spline_coupling
 from counterflow.inference.ensemble_chains import run_ensemble_chains
 from counterflow.inference.importance import importance_sample
 from counterflow.inference.priors import Prior
@@ -132,8 +131,8 @@ class PosteriorTarget:
             progress: Show a progress bar on an interactive terminal.
         """
         generator = make_generator(generator)
-        flow = flows.spline_coupling(self.prior.features, layers=4, hidden=(64, 64), generator=generator)
-        flow = flows.compose([_scale_of(self._best_of_prior(generator)), flow.bijection])
+        flow = spline_coupling(self.prior.features, layers=4, hidden=(64, 64), generator=generator)
+        flow = compose([_scale_of(self._best_of_prior(generator)), flow.bijection])
         fit_variational(
             self._log_density_free,
             flow,
