@@ -22,6 +22,7 @@ import torch
 from counterflow.datasets import reference_posterior
 from counterflow.inference import Simulations, fit_posterior, tasks
 from counterflow.metrics import c2st
+from experiments.posteriors_figure import draw
 from experiments.tables import all_data, machine, results_path
 
 __all__ = ["main"]
@@ -150,6 +151,7 @@ def main() -> None:
                 records += cell(name, budget, seed, python=given.sbi, model=given.model)
                 held = {"machine": machine(), "draws": DRAWS, "summary": summary(records), "records": records}
                 path.write_text(json.dumps(held, indent=1) + "\n")
+    draw(summary(records), path.with_suffix(".png"))
     for row in summary(records):
         print(row)
 
