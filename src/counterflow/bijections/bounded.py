@@ -41,7 +41,7 @@ class Bounded(AbstractElementwise):
     low: Tensor
     high: Tensor
 
-    def __init__(self, low: Float[Tensor, " features"], high: Float[Tensor, " features"]) -> None:
+    def __init__(self, low: Float[Tensor, " features"], high: Float[Tensor, " _"]) -> None:
         if low.dim() != 1 or low.shape != high.shape:
             raise ShapeError(
                 f"low and high must be two vectors of one length, got {tuple(low.shape)} and {tuple(high.shape)}. "

