@@ -8,7 +8,7 @@ from torch import Tensor
 
 from counterflow.bijections.elementwise import AbstractElementwise
 from counterflow.bijections.sigmoid import clamp_open
-from counterflow.core.errors import ArgumentError, ShapeError
+from counterflow.core.checks import check_bounds
 from counterflow.core.numerics import normal_log_prob
 
 __all__ = ["Bounded"]
@@ -42,13 +42,7 @@ class Bounded(AbstractElementwise):
     high: Tensor
 
     def __init__(self, low: Float[Tensor, " features"], high: Float[Tensor, " _"]) -> None:
-        if low.dim() != 1 or low.shape != high.shape:
-            raise ShapeError(
-                f"low and high must be two vectors of one length, got {tuple(low.shape)} and {tuple(high.shape)}. "
-                "Give one bound of each kind for each feature."
-            )
-        if not (low < high).all():
-            raise ArgumentError(f"low must be below high, got {low.tolist()} and {high.tolist()}. Swap them.")
+        check_bounds(low, high)
         super().__init__(len(low))
         self.register_buffer("low", low.clone())
         self.register_buffer("high", high.clone())

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from counterflow.bijections.base import AbstractDataDependent
 from counterflow.bijections.whitening import Whitening
-from counterflow.core.errors import ArgumentError, ShapeError
+from counterflow.core.checks import check_bounds
 from counterflow.core.normal_tails import log_normal_cdf, normal_quantile_of_log
 from counterflow.core.numerics import normal_log_prob
 
@@ -59,13 +59,7 @@ class TruncatedWhitening(AbstractDataDependent):
     def __init__(
         self, low: Float[Tensor, " features"], high: Float[Tensor, " _"], *, context_features: int = 0
     ) -> None:
-        if low.dim() != 1 or low.shape != high.shape:
-            raise ShapeError(
-                f"low and high must be two vectors of one length, got {tuple(low.shape)} and {tuple(high.shape)}. "
-                "Give one bound of each kind for each feature."
-            )
-        if not (low < high).all():
-            raise ArgumentError(f"low must be below high, got {low.tolist()} and {high.tolist()}. Swap them.")
+        check_bounds(low, high)
         super().__init__((len(low),), context_features)
         self.register_buffer("low", low.clone())
         self.register_buffer("high", high.clone())

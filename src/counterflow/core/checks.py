@@ -6,7 +6,15 @@ from torch import Tensor
 
 from counterflow.core.errors import ArgumentError, ShapeError
 
-__all__ = ["check_context", "check_count", "check_dtype", "check_event", "check_finite", "check_positive"]
+__all__ = [
+    "check_bounds",
+    "check_context",
+    "check_count",
+    "check_dtype",
+    "check_event",
+    "check_finite",
+    "check_positive",
+]
 
 
 def check_event(x: Tensor, event_shape: tuple[int, ...], name: str = "x") -> None:
@@ -97,6 +105,28 @@ def check_positive(value: float, name: str) -> None:
     """
     if not value > 0:
         raise ArgumentError(f"{name} must be above zero, got {value}. Choose a positive number.")
+
+
+def check_bounds(low: Tensor, high: Tensor) -> None:
+    """Check that two vectors are the lower and upper bounds of as many numbers.
+
+    Raises:
+        ShapeError: If they are not two vectors of one length.
+        ArgumentError: If a lower bound is not below its upper bound.
+
+    Example:
+        >>> check_bounds(torch.tensor([0.0, 2.0]), torch.tensor([1.0, 1.0]))
+        Traceback (most recent call last):
+        ...
+        counterflow.core.errors.ArgumentError: low must be below high, got [0.0, 2.0] and [1.0, 1.0]. Swap them.
+    """
+    if low.dim() != 1 or low.shape != high.shape:
+        raise ShapeError(
+            f"low and high must be two vectors of one length, got {tuple(low.shape)} and {tuple(high.shape)}. "
+            "Give one bound of each kind for each number."
+        )
+    if not (low < high).all():
+        raise ArgumentError(f"low must be below high, got {low.tolist()} and {high.tolist()}. Swap them.")
 
 
 def check_count(value: float | int, name: str, minimum: int = 1) -> None:

@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.distributions import Distribution, Uniform, constraints
 
+from counterflow.core.checks import check_bounds
 from counterflow.core.errors import ArgumentError, ShapeError
 from counterflow.core.random import make_generator
 
@@ -119,13 +120,7 @@ class BoxUniform:
     def __init__(self, low: Sequence[float] | Tensor, high: Sequence[float] | Tensor) -> None:
         self.low = torch.as_tensor(low, dtype=torch.get_default_dtype())
         self.high = torch.as_tensor(high, dtype=torch.get_default_dtype())
-        if self.low.dim() != 1 or self.low.shape != self.high.shape:
-            raise ShapeError(
-                f"low and high must be two vectors of one length, got {tuple(self.low.shape)} and "
-                f"{tuple(self.high.shape)}. Give one bound of each kind for each parameter."
-            )
-        if not (self.low < self.high).all():
-            raise ArgumentError(f"low must be below high, got {self.low.tolist()} and {self.high.tolist()}. Swap them.")
+        check_bounds(self.low, self.high)
 
     @property
     def features(self) -> int:
