@@ -119,14 +119,15 @@ def test_a_missing_value_widens_the_posterior():
         x = noisy(theta, generator, 0.3)
         return torch.where(torch.rand(x.shape, generator=generator) < 0.3, torch.nan, x)
 
-    found = simulate(gappy, NORMAL, count=4000, missing=True, generator=seeded())
+    found = simulate(gappy, NORMAL, count=8000, missing=True, generator=seeded())
     posterior = fit_posterior(found, NORMAL, max_epochs=15, generator=seeded(), progress=False)
-    whole = posterior.sample(2000, torch.tensor([0.5, 0.5]), generator=seeded()).std(0)
-    half = posterior.sample(2000, torch.tensor([torch.nan, 0.5]), generator=seeded()).std(0)
-    torch.testing.assert_close(
-        half, torch.tensor([1.0, 0.287]), atol=0.12, rtol=0
-    )  # the prior's, and 1 / sqrt(1 + 1 / .09)
-    torch.testing.assert_close(whole, torch.tensor([0.287, 0.287]), atol=0.05, rtol=0)
+    xs = noisy(NORMAL.sample(40, generator=seeded(1)), seeded(2), 0.3)
+    whole = posterior.sample_each(500, xs, generator=seeded()).std(1).mean(0)
+    xs[:, 0] = torch.nan
+    half = posterior.sample_each(500, xs, generator=seeded()).std(1).mean(0)
+    seen = (1 + 1 / 0.3**2) ** -0.5
+    torch.testing.assert_close(half, torch.tensor([1.0, seen]), atol=0.1, rtol=0)  # the prior's deviation is 1
+    torch.testing.assert_close(whole, torch.tensor([seen, seen]), atol=0.05, rtol=0)
 
 
 def bumps(theta, generator):
