@@ -6,6 +6,7 @@ import counterflow
 
 os.environ["OMP_NUM_THREADS"] = "1"  # the executed pages inherit it
 os.environ["TQDM_DISABLE"] = "1"
+os.environ["PYTHONWARNINGS"] = "ignore:IProgress not found"  # tqdm would like widgets, which no page has
 
 project = "counterflow"
 author = "The counterflow developers"
