@@ -87,7 +87,7 @@ class Likelihood:
         if self.mass is not None:
             discrete = x[:, list(self.discrete)]
             total = total + self.mass(discrete, read)
-            read = torch.cat([read, self.mass.levels.one_hot(self.mass.levels.codes(discrete)).to(read)], dim=1)
+            read = self.mass.levels.beside(read, discrete)
         if self.density is not None:
             total = total + self.density(x[:, list(self.continuous)], read)
         return total
@@ -102,7 +102,7 @@ class Likelihood:
         if self.mass is not None:
             discrete = self.mass.sample(read, generator=generator)
             x[:, list(self.discrete)] = discrete
-            read = torch.cat([read, self.mass.levels.one_hot(self.mass.levels.codes(discrete)).to(read)], dim=1)
+            read = self.mass.levels.beside(read, discrete)
         if self.density is not None:
             x[:, list(self.continuous)] = self.density.sample(1, read, generator=generator).squeeze(1)
         return x

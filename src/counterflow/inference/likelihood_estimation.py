@@ -106,8 +106,7 @@ def fit_likelihood(
         target = Target.unbounded(len(rest))
         density = build_ensemble(head, target, condition, embedding=Embedding(), members=members, generator=generator)
         reports += fit_ensemble(density, x[:, rest], context=read, how=how)
-    note = simulations.says if simulations.failures else ""
-    return Likelihood(x.shape[1], columns, prior, reader, density, mass, head, note, tuple(reports))
+    return Likelihood(x.shape[1], columns, prior, reader, density, mass, head, simulations.prior_note, tuple(reports))
 
 
 def _fit_mass(
@@ -117,18 +116,12 @@ def _fit_mass(
     levels = Levels.of(discrete)
     mass = DiscreteMass(levels, read.shape[1], generator=how.generator)
     reports.append(how.fit(mass, discrete, context=read))
-    return mass, torch.cat([read, levels.one_hot(levels.codes(discrete)).to(read)], dim=1)
+    return mass, levels.beside(read, discrete)
 
 
 def _checked(simulations: Simulations, parameters: int, discrete: Sequence[int]) -> Tensor:
-    theta, x = simulations.theta, simulations.x
-    if len(theta) < 10:
-        raise DataError(f"simulations must hold at least 10 runs, got {len(theta)}. Simulate more.")
-    if theta.shape[1] != parameters:
-        raise ShapeError(
-            f"simulations and prior must have the same parameters, got {theta.shape[1]} and {parameters}. "
-            "Pass the prior that the parameters were drawn from."
-        )
+    simulations.check(parameters)
+    x = simulations.x
     if x.dim() != 2:
         raise ShapeError(
             f"a likelihood is learned of vectors, got data of shape {tuple(x.shape[1:])}. "

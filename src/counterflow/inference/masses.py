@@ -67,6 +67,10 @@ class Levels(nn.Module):
         ]
         return torch.cat(parts, dim=-1).to(torch.get_default_dtype())
 
+    def beside(self, read: Float[Tensor, "rows c"], x: Float[Tensor, "rows columns"]) -> Float[Tensor, "rows _"]:
+        """Parameters with the indicators of discrete values beside them: what continuous columns are conditioned on."""
+        return torch.cat([read, self.one_hot(self.codes(x)).to(read)], dim=1)
+
 
 class DiscreteMass(nn.Module):
     r"""The probability of discrete columns: :math:`P(d \mid \theta) = \prod_j P(d_j \mid d_{<j}, \theta)`.

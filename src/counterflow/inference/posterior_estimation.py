@@ -5,7 +5,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from counterflow.core.checks import check_count
-from counterflow.core.errors import DataError, ShapeError
+from counterflow.core.errors import DataError
 from counterflow.core.random import make_generator
 from counterflow.inference.embeddings import Embedding, EmbeddingLike
 from counterflow.inference.ensembles import build_ensemble, fit_ensemble
@@ -106,19 +106,12 @@ def fit_posterior(
     )
     how = HowToTrain(settings, batch_size or usual_batch_size(len(simulations)), validation, generator)
     reports = fit_ensemble(ensemble, simulations.theta, context=reader(simulations.x), how=how)
-    note = simulations.says if simulations.failures else ""
-    return Posterior(ensemble, reader, target, head, embedding, note, reports)
+    return Posterior(ensemble, reader, target, head, embedding, simulations.prior_note, reports)
 
 
 def _target(simulations: Simulations, prior: Prior) -> Target:
+    simulations.check(prior.features)
     theta = simulations.theta
-    if len(theta) < 10:
-        raise DataError(f"simulations must hold at least 10 runs, got {len(theta)}. Simulate more.")
-    if theta.shape[1] != prior.features:
-        raise ShapeError(
-            f"simulations and prior must have the same parameters, got {theta.shape[1]} and {prior.features}. "
-            "Pass the prior that the parameters were drawn from."
-        )
     outside = (theta < prior.low) | (theta > prior.high)
     if outside.any():
         row, column = outside.nonzero()[0].tolist()

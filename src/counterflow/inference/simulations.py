@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from counterflow.core.errors import ShapeError
+from counterflow.core.errors import DataError, ShapeError
 
 __all__ = ["OneByOne", "Simulations", "Simulator", "one_by_one"]
 
@@ -80,6 +80,26 @@ class Simulations:
             f"often: {reason}, {times:,} times). A posterior learned from the others has for its prior p(theta | the "
             "simulation succeeds), not p(theta)."
         )
+
+    @property
+    def prior_note(self) -> str:
+        """What became of the prior, for those who learn from the simulations; nothing if none failed."""
+        return self.says if self.failures else ""
+
+    def check(self, parameters: int) -> None:
+        """Check that there is enough to learn from, of the parameters of a prior.
+
+        Raises:
+            DataError: If there are fewer than 10 simulations.
+            ShapeError: If prior and simulations differ in their number of parameters.
+        """
+        if len(self) < 10:
+            raise DataError(f"simulations must hold at least 10 runs, got {len(self)}. Simulate more.")
+        if self.theta.shape[1] != parameters:
+            raise ShapeError(
+                f"simulations and prior must have the same parameters, got {self.theta.shape[1]} and {parameters}. "
+                "Pass the prior that the parameters were drawn from."
+            )
 
     def join(self, other: "Simulations") -> "Simulations":
         """Put the simulations of two rounds together."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -61,7 +62,7 @@ class PosteriorTarget:
         """Compute the unnormalized natural log-density in the space of the parameters; ``-inf`` off the support."""
         log_prior = self.prior.log_prob(theta)
         inside = log_prior > -torch.inf
-        safe = torch.where(inside.unsqueeze(1), theta, self._somewhere(theta))
+        safe = torch.where(inside.unsqueeze(1), theta, self._somewhere.to(theta))
         return torch.where(inside, self.log_likelihood(safe) + log_prior, -torch.inf)
 
     def sample(
@@ -118,7 +119,7 @@ class PosteriorTarget:
                 raise ArgumentError(
                     f"method must be 'mcmc', 'importance', 'rejection' or 'variational', got {method!r}. Choose one."
                 )
-        return self._map().to_data(u)[0]
+        return self._spread.to_data(u)[0]
 
     def fit_proposal(
         self, *, steps: int = 1000, generator: torch.Generator | None = None, progress: bool = True
@@ -147,14 +148,14 @@ class PosteriorTarget:
 
     def _log_density_free(self, u: Tensor) -> Tensor:
         """The log-density over the coordinates without bounds."""
-        theta, log_det = self._map().to_data(u)
+        theta, log_det = self._spread.to_data(u)
         return (self.log_density(theta) + log_det).nan_to_num(nan=-torch.inf, posinf=-torch.inf)
 
     def _proposal(
         self, flow: Flow | None, *, steps: int, generator: torch.Generator, progress: bool
     ) -> "_FreePrior | DefensiveMixture":
         """The prior where it will do, else a flow with a tenth of the prior mixed in."""
-        prior = _FreePrior(self.prior, self._map())
+        prior = _FreePrior(self.prior, self._spread)
         if flow is None:
             pilot = importance_sample(self._log_density_free, prior, n=_PILOT, generator=generator)
             if pilot.trustworthy and pilot.effective_draws >= _ENOUGH:
@@ -174,20 +175,23 @@ class PosteriorTarget:
 
     def _best_of_prior(self, generator: torch.Generator) -> Tensor:
         """Draws of the prior in proportion to a power of their likelihood that leaves many different ones."""
-        u = _FreePrior(self.prior, self._map()).sample(_PILOT, generator=generator)
+        u = _FreePrior(self.prior, self._spread).sample(_PILOT, generator=generator)
         with torch.no_grad():
-            likelihood = torch.cat([self.log_likelihood(part) for part in self._map().to_data(u)[0].split(2_000)])
+            likelihood = torch.cat([self.log_likelihood(part) for part in self._spread.to_data(u)[0].split(2_000)])
         likelihood = likelihood.nan_to_num(nan=-torch.inf)
         power = 1.0
         while power > 1e-6 and 1 / (power * likelihood).softmax(0).square().sum() < _ENOUGH:
             power *= 0.7
         return u[torch.multinomial((power * likelihood).softmax(0), 1000, replacement=True, generator=generator)]
 
-    def _somewhere(self, theta: Tensor) -> Tensor:
+    @cached_property
+    def _somewhere(self) -> Tensor:
         """A point inside of the support, where the likelihood may be asked."""
-        return self.prior.sample(1, generator=make_generator(0)).to(theta)
+        return self.prior.sample(1, generator=make_generator(0))
 
-    def _map(self) -> Bounded:
+    @cached_property
+    def _spread(self) -> Bounded:
+        """From parameters to coordinates without bounds."""
         return Bounded(self.prior.low, self.prior.high)
 
 
