@@ -154,6 +154,7 @@ def quick(x=None, theta=None, **settings):
     [
         (lambda: quick(theta=NORMAL.sample(5)), DataError, "at least 10 runs, got 5"),
         (lambda: quick(theta=torch.zeros(40, 3)), ShapeError, "got 3 and 2"),
+        (lambda: quick(theta=torch.full((40, 2), torch.nan)), ArgumentError, "theta must be finite"),
         (lambda: quick(torch.zeros(40, 5, 2)), ShapeError, "a likelihood is learned of vectors"),
         (lambda: quick(torch.full((40, 2), torch.nan)), DataError, "without gaps"),
         (lambda: quick(discrete=[2]), ArgumentError, "columns from 0 to 1, got 2"),

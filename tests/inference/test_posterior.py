@@ -198,6 +198,7 @@ def quick(**settings):
     [
         (lambda: quick(found=Simulations(BOX.sample(5), torch.randn(5, 2))), DataError, "at least 10 runs, got 5"),
         (lambda: quick(prior=BoxUniform([0.0], [1.0])), ShapeError, "got 2 and 1"),
+        (lambda: quick(found=Simulations(torch.full((40, 2), torch.nan), torch.zeros(40, 2))), ArgumentError, "theta"),
         (lambda: quick(prior=BoxUniform([0.9, 0.0], [1.0, 3.0])), DataError, "parameter 0 of row"),
         (lambda: quick(trials=True), ShapeError, "rows, trials, features"),
         (lambda: quick(embedding=Embedding("series")), ShapeError, r"\(channels, time\)"),

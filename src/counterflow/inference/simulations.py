@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from counterflow.core.checks import check_finite
 from counterflow.core.errors import DataError, ShapeError
 
 __all__ = ["OneByOne", "Simulations", "Simulator", "one_by_one"]
@@ -92,6 +93,7 @@ class Simulations:
         Raises:
             DataError: If there are fewer than 10 simulations.
             ShapeError: If prior and simulations differ in their number of parameters.
+            ArgumentError: If a parameter is NaN or infinite.
         """
         if len(self) < 10:
             raise DataError(f"simulations must hold at least 10 runs, got {len(self)}. Simulate more.")
@@ -100,6 +102,7 @@ class Simulations:
                 f"simulations and prior must have the same parameters, got {self.theta.shape[1]} and {parameters}. "
                 "Pass the prior that the parameters were drawn from."
             )
+        check_finite(self.theta, "theta")
 
     def join(self, other: "Simulations") -> "Simulations":
         """Put the simulations of two rounds together."""
