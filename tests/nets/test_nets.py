@@ -13,6 +13,7 @@ from counterflow.nets import (
     Constant,
     MaskedLinear,
     MaskedMLP,
+    RecurrentEncoder,
     ResidualMLP,
     Stepwise,
     make_conditioner,
@@ -243,3 +244,13 @@ class TestHalves:
             net(torch.zeros(10, 32))
         whole = 2 * 10 * (32 * 256 + 256 * 256 + 256 * 128)
         assert counter.get_total_flops() < 0.79 * whole
+
+
+def test_a_recurrent_encoder_is_the_recurrence_step_by_step():
+    encoder = RecurrentEncoder(2, 3, hidden=(5,), generator=torch.Generator().manual_seed(0))
+    series = torch.randn(4, 2, 6, generator=torch.Generator().manual_seed(1))
+    cell, state = torch.nn.GRUCell(2, 5), torch.zeros(4, 5)
+    cell.load_state_dict({name.removesuffix("_l0"): value for name, value in encoder.unit.state_dict().items()})
+    for t in range(6):
+        state = cell(series[..., t], state)
+    torch.testing.assert_close(encoder(series), encoder.last(state))

@@ -3,13 +3,12 @@
 Nothing is reported that its own diagnostics call wrong: an :class:`~counterflow.core.errors.UnreliableError` says why.
 """
 
+from counterflow.flows.heads import FlowMatchingHead, SplineHead
 from counterflow.inference import tasks
 from counterflow.inference.bounds import EvidenceBounds, evidence_bounds
 from counterflow.inference.calibration import RankCalibration, simulation_based_calibration
 from counterflow.inference.chains import effective_size, split_rhat
 from counterflow.inference.coverage import Coverage, highest_density_coverage, tarp
-from counterflow.inference.embeddings import Embedding
-from counterflow.inference.heads import FlowMatchingHead, SplineHead
 from counterflow.inference.importance import ImportanceSample, importance_sample
 from counterflow.inference.likelihood import Likelihood
 from counterflow.inference.likelihood_estimation import fit_likelihood
@@ -37,6 +36,7 @@ from counterflow.inference.target import PosteriorTarget
 from counterflow.inference.typicality import Typicality, check_typicality
 from counterflow.inference.uniformity import EcdfBand, Uniformity, ecdf_band, pvalue_text
 from counterflow.inference.variational import VariationalFit, fit_variational, start_from
+from counterflow.nets.embeddings import Embedding
 
 __all__ = [
     "BoxUniform",

@@ -9,13 +9,15 @@ from torch import Tensor
 
 from counterflow.core.checks import check_finite
 from counterflow.core.errors import ArgumentError, ShapeError
-from counterflow.inference.embeddings import Embedding
-from counterflow.inference.ensembles import Ensemble, build_ensemble
-from counterflow.inference.heads import Head, SplineHead, Target, head_from_plain, head_to_plain
+from counterflow.flows.ensemble import Ensemble
+from counterflow.flows.heads import Head, SplineHead, head_from_plain, head_to_plain
+from counterflow.inference.ensembles import build_ensemble
+from counterflow.inference.heads import Target
 from counterflow.inference.masses import DiscreteMass, Levels
-from counterflow.inference.observations import ObservationReader
 from counterflow.inference.priors import Prior, as_prior
 from counterflow.inference.target import PosteriorTarget
+from counterflow.nets.embeddings import Embedding
+from counterflow.nets.observations import ObservationReader
 from counterflow.persistence import join_parts, load_folder, save_folder
 from counterflow.training import FitReport
 

@@ -7,15 +7,16 @@ from torch import Tensor
 
 from counterflow.core.errors import ArgumentError, DataError, ShapeError
 from counterflow.core.random import make_generator
-from counterflow.inference.embeddings import Embedding
+from counterflow.flows.heads import Head, SplineHead
 from counterflow.inference.ensembles import build_ensemble, fit_ensemble
-from counterflow.inference.heads import Head, SplineHead, Target
+from counterflow.inference.heads import Target
 from counterflow.inference.likelihood import Likelihood
 from counterflow.inference.masses import DiscreteMass, Levels
 from counterflow.inference.member_training import HowToTrain, usual_batch_size
-from counterflow.inference.observations import ObservationReader
 from counterflow.inference.priors import as_prior
 from counterflow.inference.simulations import Simulations
+from counterflow.nets.embeddings import Embedding
+from counterflow.nets.observations import ObservationReader
 from counterflow.training import FitReport, TrainingSettings
 
 __all__ = ["fit_likelihood"]

@@ -11,10 +11,12 @@ from torch import Tensor, nn
 
 from counterflow.core.checks import check_count
 from counterflow.core.errors import PersistenceError, ShapeError
-from counterflow.inference.embeddings import Embedding, EmbeddingLike
-from counterflow.inference.ensembles import Ensemble, build_ensemble
-from counterflow.inference.heads import Head, Target, head_from_plain, head_to_plain
-from counterflow.inference.observations import ObservationReader
+from counterflow.flows.ensemble import Ensemble
+from counterflow.flows.heads import Head, head_from_plain, head_to_plain
+from counterflow.inference.ensembles import build_ensemble
+from counterflow.inference.heads import Target
+from counterflow.nets.embeddings import Embedding, EmbeddingLike
+from counterflow.nets.observations import ObservationReader
 from counterflow.persistence import join_parts, load_folder, save_folder
 from counterflow.training import FitReport
 

@@ -7,14 +7,15 @@ from torch import Tensor
 from counterflow.core.checks import check_count
 from counterflow.core.errors import DataError
 from counterflow.core.random import make_generator
-from counterflow.inference.embeddings import Embedding, EmbeddingLike
+from counterflow.flows.heads import Head, SplineHead
 from counterflow.inference.ensembles import build_ensemble, fit_ensemble
-from counterflow.inference.heads import Head, SplineHead, Target
+from counterflow.inference.heads import Target
 from counterflow.inference.member_training import HowToTrain, usual_batch_size
-from counterflow.inference.observations import ObservationReader
 from counterflow.inference.posterior import Posterior
 from counterflow.inference.priors import Prior, as_prior
 from counterflow.inference.simulations import Simulations
+from counterflow.nets.embeddings import Embedding, EmbeddingLike
+from counterflow.nets.observations import ObservationReader
 from counterflow.training import TrainingSettings
 
 __all__ = ["fit_posterior"]

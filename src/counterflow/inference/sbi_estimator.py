@@ -7,7 +7,7 @@ from sbi.neural_nets.estimators.base import ConditionalDensityEstimator  # type:
 from torch import Tensor, nn
 
 from counterflow.inference.heads import ConditionalDensity
-from counterflow.inference.observations import ObservationReader
+from counterflow.nets.observations import ObservationReader
 
 __all__ = ["FlowEstimator"]
 

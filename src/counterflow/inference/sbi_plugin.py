@@ -7,10 +7,11 @@ import torch
 from torch import Tensor
 
 from counterflow.core.errors import ArgumentError, MissingExtra
-from counterflow.inference.embeddings import Embedding, EmbeddingLike, make_embedding
-from counterflow.inference.heads import ConditionalDensity, FlowMatchingHead, Head, SplineHead, Target
-from counterflow.inference.observations import ObservationReader
+from counterflow.flows.heads import FlowMatchingHead, Head, SplineHead
+from counterflow.inference.heads import ConditionalDensity, Target
 from counterflow.inference.priors import as_prior
+from counterflow.nets.embeddings import Embedding, EmbeddingLike, make_embedding
+from counterflow.nets.observations import ObservationReader
 
 __all__ = ["SbiBuilder", "sbi_builder"]
 

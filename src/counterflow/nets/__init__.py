@@ -2,12 +2,16 @@
 
 from counterflow.nets.conv import ConvNet, ResidualConvNet, make_conv, make_conv_conditioner
 from counterflow.nets.divergence import bind_module
+from counterflow.nets.embeddings import Embedding, EmbeddingLike, make_embedding
+from counterflow.nets.film import FilmMLP
 from counterflow.nets.linear import ACTIVATIONS, make_linear
 from counterflow.nets.lipschitz import LipschitzMLP, spectral_bound
 from counterflow.nets.masked import MaskedLinear, MaskedMLP
 from counterflow.nets.mlp import MLP, Constant, make_conditioner
+from counterflow.nets.observations import ObservationReader
 from counterflow.nets.precision import conditioners_in, run_conditioner
 from counterflow.nets.pyramid import ImageDecoder, ImageEncoder
+from counterflow.nets.recurrent import RecurrentEncoder
 from counterflow.nets.residual import ResidualMLP
 from counterflow.nets.series import SeriesEncoder
 from counterflow.nets.sets import SetEncoder
@@ -20,7 +24,12 @@ __all__ = [
     "MLP",
     "CausalTransformer",
     "Constant",
+    "Embedding",
+    "EmbeddingLike",
+    "ObservationReader",
+    "RecurrentEncoder",
     "ConvNet",
+    "FilmMLP",
     "ImageDecoder",
     "ImageEncoder",
     "LipschitzMLP",
@@ -34,6 +43,7 @@ __all__ = [
     "bind_module",
     "Stepwise",
     "conditioners_in",
+    "make_embedding",
     "make_conditioner",
     "make_conv",
     "make_conv_conditioner",

@@ -11,10 +11,16 @@ from torch import Tensor, nn
 
 from counterflow.core.checks import check_count
 from counterflow.core.errors import ArgumentError, ShapeError
-from counterflow.inference.observations import ObservationReader
-from counterflow.nets import MLP, ImageEncoder, SeriesEncoder, SetEncoder
+from counterflow.nets.mlp import MLP
+from counterflow.nets.observations import ObservationReader
+from counterflow.nets.pyramid import ImageEncoder
+from counterflow.nets.recurrent import RecurrentEncoder
+from counterflow.nets.series import SeriesEncoder
+from counterflow.nets.sets import SetEncoder
 
 __all__ = ["Embedding", "EmbeddingLike", "make_embedding"]
+
+_KINDS = ("none", "mlp", "series", "recurrent", "image", "trials")
 
 
 @dataclass(frozen=True)
@@ -23,8 +29,9 @@ class Embedding:
 
     Args:
         kind: ``"none"`` hands the standardized numbers to the flow as they are; ``"mlp"`` is a perceptron;
-            ``"series"`` convolutions along the last axis, for ``(channels, time)``; ``"image"`` convolutions for
-            ``(channels, height, width)``; ``"trials"`` a function of the set of trials, for ``(trials, features)``.
+            ``"series"`` convolutions along the last axis, for ``(channels, time)``, and ``"recurrent"`` a gated
+            recurrent unit along it; ``"image"`` convolutions for ``(channels, height, width)``; ``"trials"`` a function
+            of the set of trials, for ``(trials, features)``.
         outputs: Length of what it gives to the flow.
         hidden: Widths (of convolutions: channels) of its hidden layers.
 
@@ -41,10 +48,9 @@ class Embedding:
     hidden: tuple[int, ...] = (64, 64)
 
     def __post_init__(self) -> None:
-        if self.kind not in ("none", "mlp", "series", "image", "trials"):
-            raise ArgumentError(
-                f"kind must be 'none', 'mlp', 'series', 'image' or 'trials', got {self.kind!r}. Choose one of these."
-            )
+        if self.kind not in _KINDS:
+            known = ", ".join(map(repr, _KINDS))
+            raise ArgumentError(f"kind must be one of {known}, got {self.kind!r}. Choose one of these.")
         check_count(self.outputs, "outputs")
         for width in self.hidden:
             check_count(width, "each width of hidden")
@@ -124,6 +130,8 @@ def make_embedding(
             net = _Flat(len(shape), MLP(prod(shape), embedding.outputs, zero=False, **sizes))
         case "series":
             net = SeriesEncoder(shape[0], embedding.outputs, **sizes)
+        case "recurrent":
+            net = RecurrentEncoder(shape[0], embedding.outputs, **sizes)
         case "image":
             net = ImageEncoder(
                 cast("tuple[int, int, int]", shape), embedding.outputs, widths=embedding.hidden, generator=generator
@@ -134,14 +142,14 @@ def make_embedding(
 
 
 def _check_shape(embedding: Embedding, shape: tuple[int, ...], *, trials: bool) -> None:
-    wanted = {"series": 2, "image": 3, "trials": 2}.get(embedding.kind, len(shape))
+    wanted = {"series": 2, "recurrent": 2, "image": 3, "trials": 2}.get(embedding.kind, len(shape))
     if len(shape) != wanted:
-        form = {"series": "(channels, time)", "image": "(channels, height, width)"}.get(
-            embedding.kind, "(trials, features)"
+        form = {"image": "(channels, height, width)", "trials": "(trials, features)"}.get(
+            embedding.kind, "(channels, time)"
         )
         raise ShapeError(
             f"an embedding of kind '{embedding.kind}' is for observations of shape {form}, got {shape}. "
-            "Reshape the simulator's data, or choose another kind."
+            "Reshape the data, or choose another kind."
         )
     if trials != (embedding.kind == "trials"):
         raise ArgumentError(

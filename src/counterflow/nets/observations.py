@@ -12,7 +12,7 @@ __all__ = ["ObservationReader"]
 
 
 class ObservationReader(nn.Module):
-    r"""Standardize data as they were simulated, and mark what is missing.
+    r"""Standardize data, and mark what is missing.
 
     .. math:: r = \left[ \frac{x - \mu}{\sigma},\; m \right], \quad m_i = 1 \text{ where } x_i \text{ is missing}
 
@@ -95,8 +95,8 @@ class ObservationReader(nn.Module):
         if x.shape[x.dim() - len(own) :] != own or (self.trials and x.dim() < 2):
             wanted = ("trials", *own) if self.trials else tuple(own)
             raise ShapeError(
-                f"x must hold observations of shape ({', '.join(map(str, wanted))}), as in the simulations, got "
-                f"{tuple(x.shape)}. Give it the form that the simulator gives."
+                f"x must hold observations of shape ({', '.join(map(str, wanted))}), as in training, got "
+                f"{tuple(x.shape)}. Give it the form that was learned from."
             )
         if x.isinf().any() or (x.isnan().any() and not self.missing):
             raise ArgumentError(
