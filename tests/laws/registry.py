@@ -239,6 +239,9 @@ BIJECTIONS: dict[str, Case] = {
     "coupling_bernstein": Case(coupling(b.Bernstein(degree=6, bound=3.0))),
     "coupling_circular_spline": Case(coupling(b.CircularSpline(bins=4)), around, round_trip=1e-7),
     "coupling_monotone_integral": Case(coupling(b.MonotoneIntegral(units=3, nodes=16, bound=3.0))),
+    "coupling_film": Case(
+        coupling(SPLINE, kept=2, context_features=CONTEXT, conditioning="film"), anywhere, CONTEXT, round_trip=1e-7
+    ),
     "coupling_monotone_net": Case(coupling(b.MonotoneNet(units=4))),
     "coupling_one_feature": Case(
         lambda g: b.Coupling(1, b.ScaleShift(), context_features=CONTEXT, hidden=(4,), generator=g),

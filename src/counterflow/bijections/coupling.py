@@ -1,12 +1,16 @@
 """Half of the features decides what happens to the other half."""
 
+from collections.abc import Callable
+from typing import Literal
+
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from counterflow.bijections.base import AbstractBijection, broadcast_batch
 from counterflow.bijections.transformers import AbstractTransformer
-from counterflow.nets import make_conditioner, run_conditioner
+from counterflow.core.errors import ArgumentError
+from counterflow.nets import FilmMLP, make_conditioner, run_conditioner
 
 __all__ = ["Coupling"]
 
@@ -22,11 +26,17 @@ class Coupling(AbstractBijection):
     Args:
         features: Number of features.
         transformer: The family f: ``Shift()`` makes NICE, ``ScaleShift()`` RealNVP, ``Spline()`` a neural spline flow.
-        flip: Let the last half stay and map the first; alternate it from layer to layer.
+        flip: Let the last features stay and map the first; alternate it from layer to layer.
+        kept: How many features stay; half of them, rounded down, if not given.
         hidden: Widths of the net's hidden layers.
         context_features: Length of the context; 0 for none.
+        conditioning: How the context enters: ``"concat"``, joined to the net's input, or ``"film"``, as gates and
+            shifts of its hidden layers.
         activation: Name of the net's nonlinearity.
         generator: Where the net's weights are drawn from.
+
+    Raises:
+        ArgumentError: All features would stay, or ``"film"`` has no context or nothing that stays.
 
     Reference:
         Dinh, Sohl-Dickstein, Bengio, "Density estimation using Real NVP", 2017, equations 4 and 5.
@@ -44,17 +54,22 @@ class Coupling(AbstractBijection):
         transformer: AbstractTransformer,
         *,
         flip: bool = False,
+        kept: int | None = None,
         hidden: tuple[int, ...] = (64, 64),
         context_features: int = 0,
+        conditioning: Literal["concat", "film"] = "concat",
         activation: str = "silu",
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__((features,), context_features)
         self.transformer = transformer
         self.flip = flip
-        kept = features // 2
+        kept = features // 2 if kept is None else kept
+        if not 0 <= kept < features:
+            raise ArgumentError(f"kept must be from 0 to {features - 1}, got {kept}. One feature at least must move.")
         self.sizes = (features - kept, kept) if flip else (kept, features - kept)
-        self.net = make_conditioner(
+        make = _conditioner(conditioning, kept, context_features)
+        self.net = make(
             kept,
             (features - kept) * transformer.size,
             hidden=hidden,
@@ -90,3 +105,14 @@ class Coupling(AbstractBijection):
 
     def _join(self, kept: Tensor, mapped: Tensor) -> Tensor:
         return torch.cat((mapped, kept) if self.flip else (kept, mapped), -1)
+
+
+def _conditioner(conditioning: str, kept: int, context_features: int) -> Callable[..., nn.Module]:
+    if conditioning == "concat":
+        return make_conditioner
+    if conditioning != "film" or not kept or not context_features:
+        raise ArgumentError(
+            "conditioning must be 'concat', or 'film' with a context and features that stay, got "
+            f"{conditioning!r} with context_features={context_features} and kept={kept}. Use conditioning='concat'."
+        )
+    return FilmMLP

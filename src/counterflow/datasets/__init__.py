@@ -1,7 +1,8 @@
 """Data to try things on.
 
-Tables that scikit-learn bundles and a made-up loan table; toy densities in the plane; readers of three image sets as
-their owners ship them, on which papers about counterfactuals of images rest; and of a benchmark's posteriors.
+Tables that scikit-learn bundles and a made-up loan table; toy densities in the plane, and clouds of points on shapes of
+known families; readers of three image sets as their owners ship them, on which papers about counterfactuals of images
+rest; and of a benchmark's posteriors.
 """
 
 from counterflow.datasets.bundled import NAMES, load
@@ -12,6 +13,7 @@ from counterflow.datasets.dataset import Dataset
 from counterflow.datasets.faces import celeba
 from counterflow.datasets.image_set import ImageSet
 from counterflow.datasets.posteriors import ReferencePosterior, reference_posterior
+from counterflow.datasets.shapes import SOLIDS, Ellipses, Solids, ellipses, solids
 from counterflow.datasets.toys import (
     TOYS,
     checkerboard,
@@ -25,20 +27,25 @@ from counterflow.datasets.toys import (
 __all__ = [
     "FINDINGS",
     "NAMES",
+    "SOLIDS",
     "TOYS",
     "Dataset",
+    "Ellipses",
     "ImageSet",
     "ReferencePosterior",
+    "Solids",
     "celeba",
     "checkerboard",
     "chexpert",
     "eight_gaussians",
+    "ellipses",
     "load",
     "loan",
     "mall",
     "pinwheel",
     "reference_posterior",
     "rings",
+    "solids",
     "spiral",
     "two_moons",
 ]
