@@ -124,6 +124,18 @@ def test_change_of_context_of_a_normal_law_shifts_by_the_mean():
         flow.bijection.bijections[1].net.layers[0].weight.copy_(torch.tensor([[3.0], [0.0]]))
     x, before, after = draw(5, 1), draw(5, 1, seed=1), draw(5, 1, seed=2)
     torch.testing.assert_close(flows.change_context(flow, x, before=before, after=after), x + 3 * (after - before))
+    for strength in (0.5, 2.0, torch.linspace(0, 2, 5).double()):
+        changed = flows.change_context(flow, x, before=before, after=after, strength=strength)
+        weight = torch.as_tensor(strength).reshape(-1, 1)
+        torch.testing.assert_close(changed, x + 3 * weight * (after - before))
+    assert torch.equal(flows.change_context(flow, x, before=before, after=after, strength=0.0), x)
+
+
+@pytest.mark.parametrize("strength", [-0.1, float("nan"), float("inf"), torch.tensor([0.5, -1.0])])
+def test_a_change_of_context_has_a_strength(strength):
+    flow = flows.maf(2, context_features=1)
+    with pytest.raises(ArgumentError, match="strength must be at least 0 and finite"):
+        flows.change_context(flow, torch.zeros(2, 2), before=torch.zeros(1), after=torch.ones(1), strength=strength)
 
 
 @pytest.mark.parametrize("name", flows.TABLE_RECIPES)

@@ -2,10 +2,12 @@
 
 from collections.abc import Iterable
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from counterflow.bijections import AbstractBijection, Chain
+from counterflow.core.errors import ArgumentError
 from counterflow.distributions import AbstractDistribution, StandardNormal
 from counterflow.flows.flow import Flow
 
@@ -60,11 +62,16 @@ def initialize(flow: Flow, x: Float[Tensor, "*batch"], context: Float[Tensor, "*
 
 
 def change_context(
-    flow: Flow, x: Float[Tensor, "*batch"], *, before: Float[Tensor, "*rows c"], after: Float[Tensor, "*others c"]
+    flow: Flow,
+    x: Float[Tensor, "*batch"],
+    *,
+    before: Float[Tensor, "*rows c"],
+    after: Float[Tensor, "*others c"],
+    strength: float | Float[Tensor, "*points"] = 1.0,
 ) -> Float[Tensor, "*out"]:
     r"""Say what a point would be under another context, with everything particular to it kept.
 
-    .. math:: z = f(x; c), \quad x' = f^{-1}(z; c')
+    .. math:: z = f(x; c), \qquad x' = f^{-1}(z; c'), \qquad x_s = x + s\,(x' - x)
 
     Abduct (find the latent under the context it had), act (change the context), predict (map back). The latent
     is what the context does not explain: the same quantile in each feature's conditional law.
@@ -74,9 +81,15 @@ def change_context(
         x: Points.
         before: The context they had.
         after: The context they get.
+        strength: s, at least 0: 0 gives the points themselves, 1 the change, more goes beyond. One for all points or
+            one for each. The way between is straight in the space of the points: good where straight lines make sense,
+            as in the latents of an autoencoder; for pixels change ``after`` bit by bit instead.
 
     Returns:
         The points under the new context.
+
+    Raises:
+        ArgumentError: If a strength is negative or not finite.
 
     Reference:
         Pearl, "Causality", 2nd edition, 2009, theorem 7.1.7 (abduction, action, prediction).
@@ -88,8 +101,12 @@ def change_context(
         >>> change_context(flow, x, before=torch.zeros(1), after=torch.ones(1)).tolist()  # not trained: no effect
         [1.0, 2.0]
     """
+    weight = torch.as_tensor(strength, dtype=x.dtype, device=x.device)
+    if not bool((weight.isfinite() & (weight >= 0)).all()):
+        raise ArgumentError(f"strength must be at least 0 and finite, got {strength}. Use 1 for the whole change.")
     z, _ = flow.to_latent(x, before)
-    return flow.to_data(z, after)[0]
+    changed, _ = flow.to_data(z, after)
+    return torch.lerp(x, changed, weight.reshape(*weight.shape, *[1] * len(flow.event_shape)))
 
 
 def reversible(flow: Flow) -> Flow:
