@@ -167,6 +167,7 @@ BIJECTIONS: dict[str, Case] = {
     "affine_context": Case(
         lambda g: b.Affine(FEATURES, context_features=CONTEXT, generator=g), context_features=CONTEXT
     ),
+    "given_affine": Case(lambda g: b.GivenAffine(FEATURES, context_features=7), context_features=7, exempt={**FIXED}),
     "affine_image": Case(
         lambda g: b.Affine((2, 2, 2), context_features=CONTEXT, hidden=(4,), generator=g), image, CONTEXT
     ),

@@ -20,6 +20,7 @@ from counterflow.bijections.dequantization import UniformDequantization, Variati
 from counterflow.bijections.elementwise import AbstractElementwise, Elementwise
 from counterflow.bijections.exp import Exp
 from counterflow.bijections.gaussianize import Gaussianize
+from counterflow.bijections.given_affine import GivenAffine
 from counterflow.bijections.interval import Interval
 from counterflow.bijections.invert import Invert
 from counterflow.bijections.linear import AbstractLinear, Linear
@@ -50,6 +51,7 @@ from counterflow.bijections.verify import verify
 from counterflow.bijections.whitening import Whitening
 
 __all__ = [
+    "GivenAffine",
     "AbsoluteValue",
     "AbstractSurjection",
     "Argmax",

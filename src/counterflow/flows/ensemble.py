@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from typing import Protocol, cast
+from typing import Protocol, cast, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -13,16 +13,18 @@ __all__ = ["Ensemble", "Member", "Sampler"]
 _POINTS_AT_ONCE = 50_000
 
 
+@runtime_checkable
 class Sampler(Protocol):
     """A density under an embedding that can be drawn from, such as a conditional :class:`Flow`."""
 
     def sample(
-        self, shape: int | tuple[int, ...], context: Tensor, *, generator: torch.Generator | None = None
+        self, n: int | tuple[int, ...], /, context: Tensor, *, generator: torch.Generator | None = None
     ) -> Tensor:
-        """Draw points ``(shape, rows, features)``."""
+        """Draw points ``(n, rows, features)``."""
         ...
 
 
+@runtime_checkable
 class Member(Protocol):
     """One density of an ensemble: an embedding of the condition, and what it steers."""
 
