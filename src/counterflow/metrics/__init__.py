@@ -1,10 +1,19 @@
 """Metrics of counterfactual answers: pure functions on plain arrays, each defined in its docstring.
 
-:func:`evaluate` gathers them; the share of answers that convince an independent witness stands first.
+:func:`evaluate` gathers them; the share of answers that convince an independent witness stands first. Beside them are
+metrics of samples, and of clouds of points (:func:`cloud_distances`, :func:`nearest_neighbor_accuracy`).
 """
 
 from counterflow.metrics.bits import bits_per_dimension
 from counterflow.metrics.changes import changed_features, sparsity
+from counterflow.metrics.cloud_sets import (
+    NeighborAccuracy,
+    matching_coverage,
+    minimum_matching_distance,
+    nearest_neighbor_accuracy,
+    occupancy_divergence,
+)
+from counterflow.metrics.clouds import chamfer_distance, cloud_distances, earth_mover_distance
 from counterflow.metrics.conformal import (
     conformal_pvalue,
     conformal_threshold,
@@ -53,18 +62,22 @@ __all__ = [
     "ClassifierSettings",
     "Interval",
     "Metrics",
+    "NeighborAccuracy",
     "StackedClassifier",
     "actionability",
     "bits_per_dimension",
     "bootstrap_interval",
     "c2st",
+    "chamfer_distance",
     "changed_features",
     "changed_pixels",
+    "cloud_distances",
     "conformal_pvalue",
     "conformal_threshold",
     "coverage",
     "cross_validation_folds",
     "diversity",
+    "earth_mover_distance",
     "evaluate",
     "fit_stack",
     "gini_index",
@@ -80,9 +93,13 @@ __all__ = [
     "lp_distance",
     "mad_distance",
     "mad_scale",
+    "matching_coverage",
+    "minimum_matching_distance",
     "mixed_distance",
+    "nearest_neighbor_accuracy",
     "nearest_neighbors",
     "neighbor_target_share",
+    "occupancy_divergence",
     "paired_difference",
     "permutation_rejection",
     "permute_one_column",
