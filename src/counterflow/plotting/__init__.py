@@ -9,6 +9,7 @@ from counterflow.plotting._ascent import plot_ascent, plot_ascent_path
 from counterflow.plotting._audit import plot_audit
 from counterflow.plotting._audit_report import audit_report
 from counterflow.plotting._changes import plot_changes
+from counterflow.plotting._clouds import plot_clouds, plot_interpolation
 from counterflow.plotting._coverage import plot_coverage
 from counterflow.plotting._density import plot_density
 from counterflow.plotting._flow_density import plot_flow_density
@@ -33,11 +34,13 @@ __all__ = [
     "plot_ascent_path",
     "plot_audit",
     "plot_changes",
+    "plot_clouds",
     "plot_coverage",
     "plot_density",
     "plot_flow_density",
     "plot_history",
     "plot_images",
+    "plot_interpolation",
     "plot_layers",
     "plot_map",
     "plot_pairs",
