@@ -1,7 +1,8 @@
 """Metrics of counterfactual answers: pure functions on plain arrays, each defined in its docstring.
 
 :func:`evaluate` gathers them; the share of answers that convince an independent witness stands first. Beside them are
-metrics of samples, and of clouds of points (:func:`cloud_distances`, :func:`nearest_neighbor_accuracy`).
+metrics of samples, of clouds of points (:func:`cloud_distances`, :func:`nearest_neighbor_accuracy`), and of forecasts
+of places and paths (:func:`final_displacement_error`, :func:`hit_rate`).
 """
 
 from counterflow.metrics.bits import bits_per_dimension
@@ -23,6 +24,13 @@ from counterflow.metrics.conformal import (
 )
 from counterflow.metrics.evaluation import Metrics, evaluate
 from counterflow.metrics.faithfulness import langevin_samples, unfaithfulness
+from counterflow.metrics.futures import (
+    average_displacement_error,
+    energy_distance,
+    final_displacement_error,
+    hit_rate,
+    mode_coverage,
+)
 from counterflow.metrics.image_changes import (
     changed_pixels,
     gini_index,
@@ -31,8 +39,10 @@ from counterflow.metrics.image_changes import (
     total_variation,
 )
 from counterflow.metrics.intervals import Interval, bootstrap_interval, paired_difference, wilson_interval
+from counterflow.metrics.modes import Modes, mean_shift_modes
 from counterflow.metrics.neighbors import nearest_neighbors, neighbor_target_share
 from counterflow.metrics.outliers import isolation_forest_scores, lof_scores
+from counterflow.metrics.predictive import crps, interval_coverage, pinball_loss, pit_distance
 from counterflow.metrics.proximity import (
     gower_distance,
     l1_distance,
@@ -62,9 +72,11 @@ __all__ = [
     "ClassifierSettings",
     "Interval",
     "Metrics",
+    "Modes",
     "NeighborAccuracy",
     "StackedClassifier",
     "actionability",
+    "average_displacement_error",
     "bits_per_dimension",
     "bootstrap_interval",
     "c2st",
@@ -75,13 +87,20 @@ __all__ = [
     "conformal_pvalue",
     "conformal_threshold",
     "coverage",
+    "crps",
+    "interval_coverage",
+    "pinball_loss",
+    "pit_distance",
     "cross_validation_folds",
     "diversity",
     "earth_mover_distance",
+    "energy_distance",
     "evaluate",
+    "final_displacement_error",
     "fit_stack",
     "gini_index",
     "gower_distance",
+    "hit_rate",
     "hoyer_sparsity",
     "interval_validity",
     "is_informative_witness",
@@ -94,8 +113,10 @@ __all__ = [
     "mad_distance",
     "mad_scale",
     "matching_coverage",
+    "mean_shift_modes",
     "minimum_matching_distance",
     "mixed_distance",
+    "mode_coverage",
     "nearest_neighbor_accuracy",
     "nearest_neighbors",
     "neighbor_target_share",

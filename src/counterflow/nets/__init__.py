@@ -9,6 +9,7 @@ from counterflow.nets.lipschitz import LipschitzMLP, spectral_bound
 from counterflow.nets.masked import MaskedLinear, MaskedMLP
 from counterflow.nets.mlp import MLP, Constant, make_conditioner
 from counterflow.nets.observations import ObservationReader
+from counterflow.nets.packed import PackedEncoder, pack
 from counterflow.nets.precision import conditioners_in, run_conditioner
 from counterflow.nets.pyramid import ImageDecoder, ImageEncoder
 from counterflow.nets.recurrent import RecurrentEncoder
@@ -35,6 +36,7 @@ __all__ = [
     "LipschitzMLP",
     "MaskedLinear",
     "MaskedMLP",
+    "PackedEncoder",
     "ResidualConvNet",
     "ResidualMLP",
     "SeriesEncoder",
@@ -48,6 +50,7 @@ __all__ = [
     "make_conv",
     "make_conv_conditioner",
     "make_linear",
+    "pack",
     "run_conditioner",
     "spectral_bound",
 ]
