@@ -55,11 +55,13 @@ def test_near_points_lie_over_far_ones(ax):
 
 def test_points_keep_their_color_on_their_way(ax):
     way = torch.randn(4, 20, 3, generator=seeded())
-    plot_interpolation(way, ax=ax)
-    colors = [np.sort(part.get_array()) for part in ax.collections]
-    assert len(colors) == 4
-    for color in colors:
-        np.testing.assert_allclose(color, np.sort(way[0, :, 2].numpy()), rtol=1e-6)
+    plot_interpolation(way, view=(-55.0, 0.0), ax=ax)
+    assert len(ax.collections) == 4
+    order = way[0, :, 2].argsort()  # from below, as the colors are
+    for part, cloud in zip(ax.collections, way, strict=True):
+        np.testing.assert_array_equal(part.get_array(), np.arange(20))
+        height = part.get_offsets().data[:, 1]
+        assert np.corrcoef(height, -cloud[order, 2])[0, 1] == pytest.approx(1, abs=1e-6)
     assert {"0", "1"} <= {text.get_text() for text in ax.texts}
     ax.figure.canvas.draw()
 

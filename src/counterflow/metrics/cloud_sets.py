@@ -52,7 +52,7 @@ def minimum_matching_distance(distances: Float[Tensor, "reference generated"]) -
 
     Reference:
         Achlioptas, Diamanti, Mitliagkas, Guibas, "Learning Representations and Generative Models for 3D Point Clouds",
-        2018, section 2.
+        2018.
 
     Example:
         >>> minimum_matching_distance(torch.tensor([[1.0, 5.0], [3.0, 2.0]]))
@@ -77,7 +77,7 @@ def matching_coverage(distances: Float[Tensor, "reference generated"]) -> float:
         ShapeError: There is no row or no column.
 
     Reference:
-        Achlioptas et al., 2018, section 2.
+        Achlioptas et al., 2018.
 
     Example:
         >>> matching_coverage(torch.tensor([[1.0, 2.0], [3.0, 4.0]]))  # both are nearest to the first
@@ -111,8 +111,8 @@ def nearest_neighbor_accuracy(
         ShapeError: The three do not fit together, or there are fewer than two shapes of a kind.
 
     Reference:
-        Lopez-Paz, Oquab, "Revisiting Classifier Two-Sample Tests", 2017, section 3; Yang et al., "PointFlow", 2019,
-        equation 15.
+        Lopez-Paz, Oquab, "Revisiting Classifier Two-Sample Tests", 2017, section 3; Yang et al., "PointFlow: 3D Point
+        Cloud Generation with Continuous Normalizing Flows", 2019 (for clouds).
 
     Example:
         >>> line = torch.tensor([[0.0], [1.0], [5.0], [6.0]])
@@ -156,7 +156,7 @@ def occupancy_divergence(
         DataError: All points of ``x`` are the same.
 
     Reference:
-        Achlioptas et al., 2018, section 2 (28 cells).
+        Achlioptas et al., 2018 (28 cells).
 
     Example:
         >>> occupancy_divergence(torch.zeros(1, 5, 3), torch.ones(1, 5, 3), limits=(0.0, 1.0))

@@ -40,8 +40,8 @@ def chamfer_distance(x: CloudLike, y: CloudLike) -> Float[Tensor, " pairs"]:
         DataError: A cloud is empty or not finite.
 
     Reference:
-        Fan, Su, Guibas, "A Point Set Generation Network for 3D Object Reconstruction from a Single Image", 2017,
-        equation 1 (with sums for means).
+        Fan, Su, Guibas, "A Point Set Generation Network for 3D Object Reconstruction from a Single Image", 2017
+        (with sums for means).
 
     Example:
         >>> chamfer_distance(torch.zeros(1, 2, 3), torch.ones(1, 5, 3))
@@ -61,7 +61,7 @@ def earth_mover_distance(
     Args:
         x: Clouds ``(pairs, points, dimensions)``, with rows of NaN where there is no point, or a list of clouds.
         y: As many clouds; both of a pair have the same number of points.
-        assignment: What solves the assignment problem. SciPy's solver is some 50 times as fast for hundreds of points:
+        assignment: What solves the assignment problem. SciPy's solver is seven times as fast for 256 points:
             ``lambda cost: torch.as_tensor(scipy.optimize.linear_sum_assignment(cost)[1])``.
 
     Returns:

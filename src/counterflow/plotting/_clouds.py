@@ -82,7 +82,7 @@ def plot_interpolation(
     size: float = 3.0,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw the shapes on the way from one to another, each point in the color that its height has in the first.
+    """Draw the shapes on the way from one to another; a point's color is its place from below in the first.
 
     Args:
         way: As :meth:`~counterflow.pointclouds.PointFlow.interpolate` gives it: equal places belong together.
@@ -105,7 +105,7 @@ def plot_interpolation(
         5
     """
     seen, _ = _projected(way, view)
-    height = way[0, :, -1].detach().cpu().double().numpy()
+    height = way[0, :, -1].detach().cpu().argsort().argsort().double().numpy()
     color = np.broadcast_to(height, seen.shape[:2])
     steps = len(seen)
     shares = [f"{share:.2g}" for share in np.linspace(0, 1, steps)]
@@ -159,7 +159,8 @@ def _sheet(
     if row_names and len(row_names) != rows:
         raise ArgumentError(f"row_names must hold {rows} names, one for each row, got {len(row_names)}.")
     reach = 2 * np.nanmax(np.abs(seen)) / _ROOM
-    limits = {"vmin": np.nanmin(color), "vmax": np.nanmax(color) if np.ptp(color[~np.isnan(color)]) else 1.0}
+    low, high = np.nanmin(color), np.nanmax(color)
+    limits = {"vmin": low, "vmax": high} if low < high else {"vmin": low - 1, "vmax": low + 1}
     with canvas(ax, size=sheet_size(rows, columns, cell=1.3)) as drawn:
         for place, (points, shade) in enumerate(zip(seen, color, strict=True)):
             row, column = divmod(place, columns)

@@ -64,7 +64,7 @@ def fit_pointflow(
         ArgumentError: Flow matching of couplings, or a setting is out of its range.
 
     Reference:
-        Yang et al., "PointFlow: 3D Point Cloud Generation with Continuous Normalizing Flows", 2019, equation 9.
+        Yang et al., "PointFlow: 3D Point Cloud Generation with Continuous Normalizing Flows", 2019.
 
     Example:
         >>> from counterflow.pointclouds import PointFlowSettings

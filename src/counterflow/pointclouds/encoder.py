@@ -29,8 +29,8 @@ class CloudEncoder(nn.Module):
         generator: Where weights are drawn from.
 
     Reference:
-        Qi, Su, Mo, Guibas, "PointNet: Deep Learning on Point Sets for 3D Classification and Segmentation", 2017,
-        equation 1 (with the maximum); Zaheer et al., "Deep Sets", 2017, theorem 2 (with the sum).
+        Qi, Su, Mo, Guibas, "PointNet: Deep Learning on Point Sets for 3D Classification and Segmentation", 2017
+        (with the maximum); Zaheer et al., "Deep Sets", 2017, theorem 2 (with the sum).
 
     Example:
         >>> encoder = CloudEncoder(3, 4)

@@ -45,8 +45,8 @@ class PointFlow(nn.Module):
 
     Reference:
         Yang, Huang, Hao, Liu, Belongie, Hariharan, "PointFlow: 3D Point Cloud Generation with Continuous Normalizing
-        Flows", 2019, equation 9 (the bound; each density here has its constant once). Kim, Lee, Kang, Cho, Kim,
-        "SoftFlow: Probabilistic Framework for Normalizing Flow on Manifolds", 2020, section 3 (``settings.noise``).
+        Flows", 2019 (the bound; each density here has its constant once). Kim, Lee, Kang, Cho, Kim,
+        "SoftFlow: Probabilistic Framework for Normalizing Flow on Manifolds", 2020 (``settings.noise``).
 
     Example:
         >>> model = PointFlow(PointFlowSettings(dimensions=2, latent_features=4, layers=2))

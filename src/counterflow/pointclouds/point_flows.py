@@ -27,8 +27,8 @@ def make_point_flow(settings: PointFlowSettings, *, generator: torch.Generator |
 
     Reference:
         Yang, Huang, Hao, Liu, Belongie, Hariharan, "PointFlow: 3D Point Cloud Generation with Continuous Normalizing
-        Flows", 2019, section 4 (continuous). Klokov, Boyer, Verbeek, "Discrete Point Flow Networks for Efficient Point
-        Cloud Generation", 2020, section 3 (couplings with FiLM, there affine).
+        Flows", 2019 (continuous). Klokov, Boyer, Verbeek, "Discrete Point Flow Networks for Efficient Point
+        Cloud Generation", 2020 (couplings with FiLM, there affine).
 
     Example:
         >>> flow = make_point_flow(PointFlowSettings(dimensions=2, embedding=8))
