@@ -7,6 +7,7 @@ if TYPE_CHECKING:
     from counterflow.estimators.explainer import CounterfactualExplainer
     from counterflow.estimators.flow_density import FlowDensity
     from counterflow.estimators.flow_hmm import FlowHMM
+    from counterflow.estimators.flow_regressor import FlowRegressor
     from counterflow.estimators.hmm_selection import StateSelection, select_states
     from counterflow.estimators.hmm_stream import HmmStream
     from counterflow.estimators.image_flow import ImageFlow
@@ -16,6 +17,7 @@ __all__ = [
     "CounterfactualExplainer",
     "FlowDensity",
     "FlowHMM",
+    "FlowRegressor",
     "HmmStream",
     "ImageFlow",
     "StateSelection",
@@ -27,6 +29,7 @@ _HOMES = {
     "CounterfactualExplainer": "explainer",
     "FlowDensity": "flow_density",
     "FlowHMM": "flow_hmm",
+    "FlowRegressor": "flow_regressor",
     "HmmStream": "hmm_stream",
     "ImageFlow": "image_flow",
     "StateSelection": "hmm_selection",

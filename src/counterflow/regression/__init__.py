@@ -7,6 +7,7 @@ from counterflow.regression.estimation import fit_regression
 from counterflow.regression.fitted import DensityRegression
 from counterflow.regression.heads import ContinuousHead, MixtureHead, SplineHead
 from counterflow.regression.leaves import LeafModel, Trees, as_leaf_model, fit_trees
+from counterflow.regression.maps import DensityMap, density_map, likeliest_places
 from counterflow.regression.methods import ConditionalFlow, RegFlow, TreeFlow
 from counterflow.regression.mixtures import ConditionalMixture
 
@@ -14,6 +15,7 @@ __all__ = [
     "ConditionalFlow",
     "ConditionalMixture",
     "ContinuousHead",
+    "DensityMap",
     "DensityRegression",
     "LeafModel",
     "MixtureHead",
@@ -22,6 +24,8 @@ __all__ = [
     "TreeFlow",
     "Trees",
     "as_leaf_model",
+    "density_map",
     "fit_regression",
     "fit_trees",
+    "likeliest_places",
 ]

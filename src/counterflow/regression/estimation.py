@@ -29,7 +29,7 @@ def fit_regression(
     method: Method | str = "spline",
     horizon: Float[Tensor, " rows"] | None = None,
     levels: tuple[int, ...] | None = None,
-    noise: float | Augment | None = None,
+    noise: float | str = 0.0,
     members: int = 3,
     weights: Float[Tensor, " rows"] | None = None,
     validation: float = 0.1,
@@ -55,8 +55,8 @@ def fit_regression(
         method: A :class:`ConditionalFlow`, :class:`RegFlow` or :class:`TreeFlow`, or a name.
         horizon: How long after x each target lies, above zero; the law can then be asked for any horizon.
         levels: For trees, how many categories each column has, coded 0, 1, ...; 0 for numbers; ``None``: all numbers.
-        noise: The deviation of normal noise that is added to y anew in each batch, in units of y, a smoother law; or a
-            function of your own, see :func:`counterflow.training.fit`.
+        noise: The deviation of normal noise that is added to y anew in each batch, in units of y: a smoother law. Or
+            ``"cell"``: whole numbers are spread evenly over their unit cells, [y - 1/2, y + 1/2).
         members: How many densities are trained and averaged.
         weights: How much each row counts; only ratios matter.
         validation: The share of rows held out to stop early, in [0, 1).
@@ -120,7 +120,7 @@ def fit_regression(
         progress=progress,
     )
     reports = tuple(train(member, z) for member in ensemble.members)
-    return DensityRegression(ensemble.double().eval(), reader, method, units, reports)
+    return DensityRegression(ensemble.double().eval().requires_grad_(False), reader, method, units, reports)
 
 
 def usual_batch_size(rows: int) -> int:
@@ -173,14 +173,21 @@ def _read_trees(
     )
 
 
-def _augment(noise: float | Augment | None, units: TargetUnits) -> Augment | None:
-    """Noise in the space of standardized targets."""
-    if noise is None or callable(noise):
-        return noise
-    deviation = noise / units.scale
+def _augment(noise: float | str, units: TargetUnits) -> Augment | None:
+    """Noise in the space of standardized targets.
+
+    Raises:
+        ArgumentError: It is below zero, or another word than ``"cell"``.
+    """
+    if noise != "cell" and not (isinstance(noise, int | float) and noise >= 0):
+        raise ArgumentError(f"noise must be a deviation of at least 0 or 'cell', got {noise!r}. Use 0 for none.")
+    if noise == 0:
+        return None
 
     def shake(z: Tensor, generator: torch.Generator) -> tuple[Tensor, float]:
-        jitter = torch.randn(z.shape, dtype=z.dtype, device=generator.device, generator=generator)
-        return z + jitter * deviation.to(z), 0.0
+        draw, how = (torch.rand, 1.0) if noise == "cell" else (torch.randn, noise)
+        jitter = draw(z.shape, dtype=z.dtype, device=generator.device, generator=generator)
+        jitter = jitter - 0.5 if noise == "cell" else jitter
+        return z + jitter * (how / units.scale).to(z), 0.0
 
     return shake

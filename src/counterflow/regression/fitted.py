@@ -16,6 +16,7 @@ from counterflow.core.random import make_generator
 from counterflow.flows.ensemble import Ensemble
 from counterflow.persistence import SavedFolder, join_parts, load_folder, save_folder
 from counterflow.regression.density import EncodedDensity, LeafEmbedding
+from counterflow.regression.draws import common_draws
 from counterflow.regression.methods import Method, TreeFlow
 from counterflow.regression.plain_methods import method_from_plain, method_to_plain
 from counterflow.regression.readers import HorizonReader
@@ -98,7 +99,8 @@ def _build(method: Method, reader: HorizonReader | TreeReader, targets: int, gen
 class DensityRegression:
     r"""The law :math:`q(y \mid x)` that was learned, in the units of y.
 
-    x is given as in training. Without ``horizon`` in training there is none here.
+    x is given as in training. Without ``horizon`` in training there is none here. What is computed carries gradients to
+    x, where x asks for them; draws do not, but for :meth:`draws_alike`.
 
     Args:
         ensemble: The densities, of standardized targets.
@@ -119,7 +121,6 @@ class DensityRegression:
         """How many numbers a target has."""
         return len(self.units.center)
 
-    @torch.no_grad()
     def log_prob(
         self, y: Float[Tensor, "rows *targets"], x: Float[Tensor, "rows *shape"], *, horizon: Any = None
     ) -> Float[Tensor, " rows"]:
@@ -129,7 +130,6 @@ class DensityRegression:
         parts = zip(self.units.inward(y).split(10_000), read.split(10_000), strict=True)
         return torch.cat([self.ensemble(*part) for part in parts]) - self.units.scale.log().sum()
 
-    @torch.no_grad()
     def log_prob_many(
         self, y: Float[Tensor, "points targets"], x: Float[Tensor, "1 *shape"], *, horizon: Any = None
     ) -> Float[Tensor, " points"]:
@@ -150,7 +150,15 @@ class DensityRegression:
         check_count(count, "count")
         return self.units.outward(self.ensemble.sample(count, self.read(x, horizon), generator=generator))
 
-    @torch.no_grad()
+    def draws_alike(
+        self, count: int, x: Float[Tensor, "rows *shape"], *, horizon: Any = None, seed: int = 0
+    ) -> Float[Tensor, "rows count targets"]:
+        """Draw targets from the same noise in every row: a row's draws do not depend on the rows beside it."""
+        read = self.read(x, horizon)
+        blank = torch.zeros(len(read), count)
+        found = _in_pieces(lambda _, b: common_draws(self.ensemble, count, context=b, seed=seed), blank, read)
+        return self.units.outward(found)
+
     def cdf(
         self, y: Float[Tensor, "rows *k"], x: Float[Tensor, "rows *shape"], *, horizon: Any = None
     ) -> Float[Tensor, "rows k"]:
@@ -161,7 +169,6 @@ class DensityRegression:
         read = self.read(x, horizon)
         return _in_pieces(lambda a, b: distribution_function(self.ensemble, a, context=b), y, read)
 
-    @torch.no_grad()
     def quantiles(
         self, levels: Any, x: Float[Tensor, "rows *shape"], *, horizon: Any = None
     ) -> Float[Tensor, "rows k"]:
@@ -175,7 +182,6 @@ class DensityRegression:
         found = _in_pieces(lambda a, b: quantiles(self.ensemble, a, context=b), levels, read)
         return self.units.outward(found)
 
-    @torch.no_grad()
     def points(
         self, count: int, x: Float[Tensor, "rows *shape"], *, horizon: Any = None
     ) -> Float[Tensor, "rows points"]:
@@ -244,7 +250,7 @@ class DensityRegression:
         units = TargetUnits(**saved.part("target"))
         ensemble = build_ensemble(method, reader, len(units.center), members=config["members"]).double()
         ensemble.load_state_dict(saved.part("ensemble"))
-        return cls(ensemble.eval(), reader, method, units)
+        return cls(ensemble.eval().requires_grad_(False), reader, method, units)
 
     def _targets(self, y: Any, rows: int) -> Tensor:
         y = torch.as_tensor(y).double()

@@ -80,14 +80,23 @@ class ConditionalMixture(nn.Module):
         generator: torch.Generator | None = None,
     ) -> Float[Tensor, "*batch features"]:
         """Draw n points for each context, or as many as a shape says: ``(*n, *rows, features)``."""
+        size = (*as_shape(n), *context.shape[:-1])
+        like = {"dtype": context.dtype, "device": context.device, "generator": generator}
+        return self.from_noise(torch.rand(size, **like), torch.randn((*size, self.features), **like), context=context)
+
+    def from_noise(
+        self,
+        choice: Float[Tensor, "*batch"],
+        noise: Float[Tensor, "*batch features"],
+        *,
+        context: Float[Tensor, "*rows c"],
+    ) -> Float[Tensor, "*points features"]:
+        """Make points of noise: a uniform number that chooses the component, and normal ones that are moved."""
         log_weights, means, triangles = self._parts(context)
-        size = (*as_shape(n), *means.shape[:-2])
-        weights = log_weights.exp().expand(*size, -1).reshape(-1, self.components)
-        chosen = torch.multinomial(weights, 1, generator=generator).view(size)
+        chosen = (choice.unsqueeze(-1) > log_weights.exp().cumsum(-1)[..., :-1]).sum(-1)
         pick = torch.nn.functional.one_hot(chosen, self.components).to(means)
         mean = torch.einsum("...k,...ki->...i", pick, means)
         triangle = torch.einsum("...k,...kij->...ij", pick, triangles)
-        noise = torch.randn(mean.shape, dtype=mean.dtype, device=mean.device, generator=generator)
         t = mean + torch.linalg.solve_triangular(triangle, noise.unsqueeze(-1), upper=False).squeeze(-1)
         return t if self.first is None else self.first.to_data(t, context)[0]
 

@@ -53,7 +53,13 @@ def quantiles(
     each = torch.stack([_quantile(member, levels, context) for member in _members(ensemble)])
     if len(each) == 1:
         return each[0]
-    return bisect(lambda y: distribution_function(ensemble, y, context=context), levels, each.amin(0), each.amax(0))
+    with torch.no_grad():
+        y = bisect(lambda y: distribution_function(ensemble, y, context=context), levels, each.amin(0), each.amax(0))
+    if not context.requires_grad:
+        return y
+    return _with_gradient(
+        y, levels, cdf=distribution_function(ensemble, y, context=context), density=_density(ensemble, y, context)
+    )
 
 
 def quantile_points(
@@ -92,9 +98,22 @@ def _cdf(member: Member, y: Tensor, context: Tensor) -> Tensor:
 def _quantile(member: Member, levels: Tensor, context: Tensor) -> Tensor:
     e, levels = member.embedding(context).unsqueeze(1), levels.unsqueeze(-1)
     if isinstance(member.flow, ConditionalMixture):
-        return member.flow.quantile(levels, e).squeeze(-1)
+        y = member.flow.quantile(levels, e).detach()
+        if context.requires_grad:
+            y = _with_gradient(y, levels, cdf=member.flow.cdf(y, e), density=member.flow(y, e).exp().unsqueeze(-1))
+        return y.squeeze(-1)
     flow = cast("Flow", member.flow)
     return flow.to_data(_base_quantile(flow, levels), e)[0].squeeze(-1)
+
+
+def _with_gradient(y: Tensor, levels: Tensor, *, cdf: Tensor, density: Tensor) -> Tensor:
+    r"""A root of :math:`F(y; c) = p` with its gradient :math:`-\partial_c F / f`: the implicit function theorem."""
+    return y - (cdf - levels) / density.detach()
+
+
+def _density(ensemble: Ensemble, y: Tensor, context: Tensor) -> Tensor:
+    many = context.unsqueeze(1).expand(-1, y.shape[1], *context.shape[1:]).flatten(0, 1)
+    return ensemble(y.reshape(-1, 1), many).exp().view(y.shape)
 
 
 def _base_cdf(flow: Flow, z: Tensor) -> Tensor:

@@ -1,0 +1,115 @@
+"""A learned law in the words of a table: rows in, targets out as they were given."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from counterflow.core.errors import ArgumentError
+from counterflow.estimators.regressor_rows import RowReader
+from counterflow.regression import DensityRegression
+
+__all__ = ["Kind", "TableLaw", "check_kind"]
+
+Kind = str
+
+_POINTS = 200
+_CELL_DRAWS = 16
+_REFINED = 40
+
+
+def check_kind(kind: str) -> None:
+    """Refuse what no law has.
+
+    Raises:
+        ArgumentError: It is none of mean, median and mode.
+    """
+    if kind not in ("mean", "median", "mode"):
+        raise ArgumentError(f"kind must be 'mean', 'median' or 'mode', got {kind!r}. Choose one of these.")
+
+
+@dataclass(frozen=True, eq=False)
+class TableLaw:
+    """The law of targets under features, with what targets were given as.
+
+    Args:
+        regression: The law of numbers.
+        rows: What reads tables.
+        flat: Whether targets were given as one column without a second dimension.
+        whole: Whether they are whole numbers; each then stands for its unit cell.
+    """
+
+    regression: DensityRegression
+    rows: RowReader
+    flat: bool
+    whole: bool
+
+    def log_likelihood(
+        self, x: Float[Tensor, "rows features"], y: Float[Tensor, "rows targets"]
+    ) -> Float[Tensor, " rows"]:
+        """The log-density of each target; of whole numbers, the logarithm of their probability."""
+        if not self.whole:
+            return self.regression.log_prob(y, x)
+        if self.regression.targets == 1:
+            ends = torch.cat([y - 0.5, y + 0.5], 1)
+            low, high = self.regression.cdf(ends, x).unbind(1)
+            return (high - low).clamp(min=torch.finfo(torch.float64).tiny).log()
+        noise = torch.rand(_CELL_DRAWS, y.shape[1], dtype=y.dtype, generator=torch.Generator().manual_seed(0)) - 0.5
+        each = torch.stack([self.regression.log_prob(y + move, x) for move in noise])
+        return each.logsumexp(0) - torch.tensor(_CELL_DRAWS).log()
+
+    def summary(self, x: Float[Tensor, "rows features"], kind: Kind, *, draws: int) -> Float[Tensor, "rows targets"]:
+        """The mean, the median or the mode of each row."""
+        check_kind(kind)
+        if self.regression.targets == 1:
+            return self._of_one(x, kind)
+        found = self.regression.draws_alike(draws, x)
+        if kind == "mean":
+            return found.mean(1)
+        if kind == "median":
+            return self.rounded(found.quantile(0.5, 1))
+        return self.rounded(self._best(found, x))
+
+    def points(self, x: Float[Tensor, "rows features"]) -> Float[Tensor, "rows points"]:
+        """Points of even weight that stand for the law of one target."""
+        return self.regression.points(_POINTS, x)
+
+    def rounded(self, y: Tensor) -> Tensor:
+        """Whole numbers where targets are."""
+        return y.round() if self.whole else y
+
+    def shaped(self, y: Tensor | np.ndarray) -> np.ndarray:
+        """Without the last dimension if targets were given flat."""
+        y = np.asarray(y)
+        return y[..., 0] if self.flat else y
+
+    def _of_one(self, x: Tensor, kind: Kind) -> Tensor:
+        if kind == "median":
+            return self.rounded(self.regression.quantiles([0.5], x))
+        points = self.points(x)
+        if kind == "mean":
+            return points.mean(1, keepdim=True)
+        return self.rounded(self._highest(points, x))
+
+    def _highest(self, points: Tensor, x: Tensor) -> Tensor:
+        """The highest of the points, then a search between its neighbors."""
+        best = self._log_density(points, x).argmax(1, keepdim=True)
+        low = points.gather(1, (best - 1).clamp(min=0))
+        high = points.gather(1, (best + 1).clamp(max=points.shape[1] - 1))
+        for _ in range(_REFINED):
+            third = (high - low) / 3
+            inner = torch.cat([low + third, high - third], 1)
+            rises = self._log_density(inner, x).diff(dim=1) > 0
+            low, high = torch.where(rises, inner[:, :1], low), torch.where(rises, high, inner[:, 1:])
+        return (low + high) / 2
+
+    def _log_density(self, points: Tensor, x: Tensor) -> Tensor:
+        flat = self.regression.log_prob(points.reshape(-1, 1), x.repeat_interleave(points.shape[1], 0))
+        return flat.view(points.shape)
+
+    def _best(self, draws: Tensor, x: Tensor) -> Tensor:
+        many = x.repeat_interleave(draws.shape[1], 0)
+        density = self.regression.log_prob(draws.flatten(0, 1), many).view(draws.shape[:2])
+        return draws[torch.arange(len(draws)), density.argmax(1)]
