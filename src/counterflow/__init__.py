@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from counterflow.core.errors import CounterflowError
     from counterflow.core.outcomes import FitOutcome, RowStatus
     from counterflow.counterfactuals import PPCEF, CounterfactualAnswer, DiCoFlex
-    from counterflow.estimators import CounterfactualExplainer, FlowDensity, FlowHMM, ImageFlow
+    from counterflow.estimators import CounterfactualExplainer, FlowDensity, FlowHMM, FlowRegressor, ImageFlow
     from counterflow.flows import Flow
     from counterflow.plotting import plot, report
     from counterflow.tables import Constraints, Schema
@@ -52,6 +52,7 @@ __all__ = [
     "Flow",
     "FlowDensity",
     "FlowHMM",
+    "FlowRegressor",
     "ImageFlow",
     "RowStatus",
     "Schema",
@@ -86,6 +87,7 @@ _HOMES = {  # every public name that is not a room, and the module it lives in
     "Flow": "flows",
     "FlowDensity": "estimators",
     "FlowHMM": "estimators",
+    "FlowRegressor": "estimators",
     "ImageFlow": "estimators",
     "RowStatus": "core.outcomes",
     "Schema": "tables",

@@ -1,6 +1,7 @@
 """FlowRegressor keeps scikit-learn's conventions, by scikit-learn's own checks."""
 
 import warnings
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,13 +19,13 @@ from counterflow.regression import ConditionalFlow, SplineHead, TreeFlow, Trees
 
 EXPECTED_FAILURES = {
     "check_sample_weight_equivalence_on_dense_data": "a row of weight two and the row twice are shuffled, held out and "
-    "cut into batches otherwise, as in every network that is trained by steps; rows of weight zero are left out exactly",
+    "cut into batches otherwise, as in every network trained by steps; rows of weight zero are left out exactly",
 }
 SMALL = ConditionalFlow(head=SplineHead(hidden=(8,), bins=4))
 FOREST = TreeFlow(Trees("forest", 3, 2), location=Trees("forest", 5, 3), folds=2, width=2, head=SMALL.head)
 
 
-def light(method=SMALL, **settings):
+def light(method: Any = SMALL, **settings: Any) -> FlowRegressor:
     return FlowRegressor(method, **{"members": 1, "max_epochs": 2, "random_state": 0} | settings)
 
 
@@ -68,7 +69,7 @@ def test_rows_of_weight_zero_are_as_if_they_were_not_there():
 
 def test_a_clone_is_unfitted_and_alike():
     fitted = light().fit(np.arange(20.0).reshape(10, 2) / 3, np.arange(10) / 3)
-    copy = clone(fitted)
+    copy: Any = clone(fitted)
     assert copy.get_params() == fitted.get_params()
     with pytest.raises(NotFittedError):
         copy.predict(np.zeros((1, 2)))

@@ -136,8 +136,8 @@ class FlowRegressor(AbstractLawPredictions):
         generator = make_generator(seed_from(self.random_state, "fit"))
         numbers, values = torch.from_numpy(codec.to_numbers(X)), torch.from_numpy(targets.values)
         if weights is not None:
-            counts = weights > 0
-            numbers, values, weights = numbers[counts], values[counts], torch.from_numpy(weights[counts])
+            counts = torch.from_numpy(weights > 0)
+            numbers, values, weights = numbers[counts], values[counts], torch.from_numpy(weights)[counts]
         rows = RowReader.of(codec.schema, numbers, trees=isinstance(method, TreeFlow))
         features = rows.features(numbers)
         train, held = self._split(len(values), generator)

@@ -68,7 +68,7 @@ class AbstractLawPredictions(RegressorMixin, BaseEstimator, ABC):
         Raises:
             ArgumentError: A level lies outside of (0, 1).
         """
-        levels = torch.as_tensor(np.atleast_1d(np.asarray(quantiles, dtype=np.float64)))
+        levels = torch.from_numpy(np.array(quantiles, dtype=np.float64, ndmin=1))
         x, law = self._read(X), self._law
         if law.regression.targets == 1:
             return law.shaped(law.rounded(law.regression.quantiles(levels, x)).unsqueeze(-1))
@@ -204,7 +204,7 @@ class AbstractLawPredictions(RegressorMixin, BaseEstimator, ABC):
         x = self._read(X)
         if self._law.regression.targets > 1:
             raise ArgumentError(f"{asked} must be asked of one target, and there are several. See log_likelihood.")
-        values = torch.as_tensor(np.asarray(y, dtype=np.float64))
+        values = torch.from_numpy(np.array(y, dtype=np.float64))
         return x, values.expand(len(x), values.shape[-1]).contiguous()
 
     def _conformal(self, x: torch.Tensor, y: torch.Tensor) -> Conformal:

@@ -118,7 +118,13 @@ def checked_targets(y: Any, rows: int, *, whole: Any, tell: bool = True) -> Targ
         raise DataError("a regressor requires y to be passed, but the target y is None. Pass the values to predict.")
     try:
         values = check_array(
-            y, ensure_2d=False, dtype=np.float64, input_name="y", estimator="FlowRegressor", ensure_min_samples=0
+            y,
+            ensure_2d=False,
+            allow_nd=True,
+            dtype=np.float64,  # pyright: ignore[reportArgumentType]
+            input_name="y",
+            estimator="FlowRegressor",
+            ensure_min_samples=0,
         )
     except (ValueError, TypeError) as error:
         raise DataError(str(error)) from error
