@@ -12,6 +12,7 @@ from counterflow.plotting._changes import plot_changes
 from counterflow.plotting._clouds import plot_clouds, plot_interpolation
 from counterflow.plotting._coverage import plot_coverage
 from counterflow.plotting._density import plot_density
+from counterflow.plotting._density_map import plot_density_map
 from counterflow.plotting._flow_density import plot_flow_density
 from counterflow.plotting._history import plot_history
 from counterflow.plotting._images import plot_images, plot_tangents
@@ -37,6 +38,7 @@ __all__ = [
     "plot_clouds",
     "plot_coverage",
     "plot_density",
+    "plot_density_map",
     "plot_flow_density",
     "plot_history",
     "plot_images",

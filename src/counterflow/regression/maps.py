@@ -68,7 +68,7 @@ def density_map(
         >>> generator = torch.Generator().manual_seed(0)
         >>> x, y = torch.rand(200, 1, generator=generator), torch.randn(200, 2, generator=generator)
         >>> law = fit_regression(x, y, method="gaussian", members=1, max_epochs=5, generator=generator)
-        >>> round(density_map(law, x[:1], limits=((-6, 6), (-6, 6))).mass, 2)
+        >>> round(density_map(law, x[:1], limits=((-6.0, 6.0), (-6.0, 6.0))).mass, 2)
         1.0
     """
     check_count(resolution, "resolution", 10)
@@ -87,8 +87,8 @@ def density_map(
 def likeliest_places(
     law: DensityRegression,
     x: Float[Tensor, "rows *shape"],
-    count: int = 3,
     *,
+    count: int = 3,
     bandwidth: float,
     horizon: Any = None,
     draws: int = 300,
@@ -98,8 +98,8 @@ def likeliest_places(
 
     .. math:: m \leftarrow m + s\, \frac{\nabla \log q(m \mid x)}{\lVert \nabla \log q(m \mid x) \rVert}
 
-    The step s begins at half a bandwidth and is halved whenever the density would fall, so that the density at a mode is
-    never below that where mean shift ended. Modes that meet are one.
+    The step s begins at half a bandwidth and is halved whenever the density would fall, so that the density at a mode
+    is never below that where mean shift ended. Modes that meet are one.
 
     Args:
         law: The law.
@@ -122,7 +122,7 @@ def likeliest_places(
         >>> x = torch.rand(200, 1, generator=generator)
         >>> y = 5 + torch.randn(200, 2, generator=generator)
         >>> law = fit_regression(x, y, method="gaussian", members=1, max_epochs=30, generator=generator)
-        >>> bool((likeliest_places(law, x[:4], 1, bandwidth=0.8).points - 5).abs().max() < 1)
+        >>> bool((likeliest_places(law, x[:4], count=1, bandwidth=0.8).points - 5).abs().max() < 1)
         True
     """
     generator = make_generator(generator)
