@@ -1,5 +1,6 @@
 """Counterfactual explanations: the question, the search, the judge, and the answer."""
 
+from counterflow.counterfactuals._context_change import context_change
 from counterflow.counterfactuals._latent_ascent import input_ascent, latent_ascent
 from counterflow.counterfactuals.answer import AnswerIndex, CounterfactualAnswer
 from counterflow.counterfactuals.auditing import Audit, GroupFigures, audit
@@ -57,6 +58,7 @@ __all__ = [
     "WitnessReport",
     "audit",
     "consensus",
+    "context_change",
     "evaluate_images",
     "explain",
     "explain_group",

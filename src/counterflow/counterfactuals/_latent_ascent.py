@@ -9,10 +9,9 @@ from torch import Tensor, nn
 
 from counterflow.core.checks import check_finite
 from counterflow.core.errors import ArgumentError, ShapeError
-from counterflow.core.outcomes import RowStatus
-from counterflow.counterfactuals.latent_ascent_answer import AscentAnswer
+from counterflow.counterfactuals.latent_ascent_answer import AscentAnswer, ascent_answer
 from counterflow.counterfactuals.latent_ascent_goals import AscentGoal, Judgement, Output, Target, make_aim
-from counterflow.counterfactuals.latent_ascent_loop import AscentSettings, Climb, climb
+from counterflow.counterfactuals.latent_ascent_loop import AscentSettings, climb
 from counterflow.generators import Generator, Identity, Refines, as_generator
 from counterflow.models import Loan
 
@@ -204,7 +203,7 @@ class _Steps:
             return self.clipped(x if residual is None else x + residual[rows])
 
         found = climb(view, model, goal=_Unless(goal, before.met), start=start, settings=self.settings)
-        return _answer(images, reconstructions, found, before)
+        return ascent_answer(found, images=images, reconstructions=reconstructions, before=before)
 
 
 class _Unless:
@@ -216,33 +215,6 @@ class _Unless:
     def judge(self, answers: Tensor, rows: Tensor) -> Judgement:
         judged = self.goal.judge(answers, rows)
         return judged._replace(met=judged.met | self.done[rows])
-
-
-def _answer(images: Tensor, reconstructions: Tensor, found: Climb, before: Judgement) -> AscentAnswer:
-    done = before.met
-    unchanged = done.view(-1, *[1] * (images.dim() - 1))
-    return AscentAnswer(
-        originals=images,
-        images=torch.where(unchanged, images, found.x),
-        reconstructions=reconstructions,
-        latents=found.z,
-        original_probability=before.probability,
-        original_prediction=before.prediction,
-        probability=torch.where(done, before.probability, found.judged.probability),
-        prediction=torch.where(done, before.prediction, found.judged.prediction),
-        steps=found.steps,
-        status=tuple(_status(*row) for row in zip(done.tolist(), found.judged.gap.tolist(), strict=True)),
-        path=tuple(
-            image[None] if same else way
-            for same, image, way in zip(done.tolist(), images.unbind(), found.path, strict=True)
-        ),
-    )
-
-
-def _status(done: bool, gap: float) -> RowStatus:  # noqa: FBT001  two columns of a table
-    if done:
-        return RowStatus.ALREADY_DESIRED
-    return RowStatus.FOUND if gap <= 0 else RowStatus.NOT_VALID
 
 
 def _batches(images: Tensor, target: Target, size: int | None) -> list[tuple[Tensor, Target]]:

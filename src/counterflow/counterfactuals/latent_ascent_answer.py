@@ -7,8 +7,10 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from counterflow.core.outcomes import RowStatus
+from counterflow.counterfactuals.latent_ascent_goals import Judgement
+from counterflow.counterfactuals.latent_ascent_loop import Climb
 
-__all__ = ["AscentAnswer"]
+__all__ = ["AscentAnswer", "ascent_answer"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,6 +79,43 @@ class AscentAnswer:
     def reconstruction_error(self) -> Float[Tensor, " n"]:
         """The root of the mean squared difference of each original and its reconstruction."""
         return (self.reconstructions - self.originals).square().flatten(1).mean(1).sqrt()
+
+
+def ascent_answer(
+    found: Climb, *, images: Float[Tensor, "n *event"], reconstructions: Float[Tensor, "n *event"], before: Judgement
+) -> AscentAnswer:
+    """Write down where images came to; those that were as desired before stay as they were.
+
+    Args:
+        found: Where they came to.
+        images: The images as they came.
+        reconstructions: What the generator makes of them.
+        before: What the goal said of them.
+    """
+    done = before.met
+    unchanged = done.view(-1, *[1] * (images.dim() - 1))
+    return AscentAnswer(
+        originals=images,
+        images=torch.where(unchanged, images, found.x),
+        reconstructions=reconstructions,
+        latents=found.z,
+        original_probability=before.probability,
+        original_prediction=before.prediction,
+        probability=torch.where(done, before.probability, found.judged.probability),
+        prediction=torch.where(done, before.prediction, found.judged.prediction),
+        steps=found.steps,
+        status=tuple(_status(*row) for row in zip(done.tolist(), found.judged.gap.tolist(), strict=True)),
+        path=tuple(
+            image[None] if same else way
+            for same, image, way in zip(done.tolist(), images.unbind(), found.path, strict=True)
+        ),
+    )
+
+
+def _status(done: bool, gap: float) -> RowStatus:  # noqa: FBT001  two columns of a table
+    if done:
+        return RowStatus.ALREADY_DESIRED
+    return RowStatus.FOUND if gap <= 0 else RowStatus.NOT_VALID
 
 
 def _heatmap(after: Tensor, before: Tensor) -> Tensor:
