@@ -9,7 +9,7 @@ from scipy import stats
 from torch import nn
 from torch.distributions import Categorical, MixtureSameFamily, MultivariateNormal, Normal
 
-from counterflow.bijections import ActNorm
+from counterflow.bijections import ActNorm, Continuous
 from counterflow.core.errors import ArgumentError, DataError, PersistenceError, ShapeError
 from counterflow.distributions import StudentT
 from counterflow.flows import compose
@@ -253,3 +253,15 @@ def test_bases_are_checked():
     with pytest.raises(ArgumentError, match="got 'cauchy'"):
         SplineHead(base="cauchy")
     assert math.isfinite(quick(METHODS["student"]).log_prob(rows()[1], rows()[0]).sum())
+
+
+def test_equations_are_solved_tightly_once_they_answer(tmp_path):
+    """Coarse steps would let a long training raise the likelihood by their errors."""
+    law = quick(METHODS["regflow"])
+    law.save(tmp_path / "law")
+    for answering in (law, DensityRegression.load(tmp_path / "law")):
+        solvers = [part.solver for part in answering.ensemble.modules() if isinstance(part, Continuous)]
+        assert [solver.atol for solver in solvers] == [1e-7, 1e-7]
+    grid = torch.linspace(60, 150, 4000, dtype=torch.float64).unsqueeze(1)
+    mass = law.log_prob_many(grid, rows()[0][:1]).exp().sum() * 90 / 3999
+    assert mass.item() == pytest.approx(1, abs=1e-4)

@@ -9,7 +9,7 @@ from torch import Tensor
 from counterflow.core.checks import check_finite
 from counterflow.core.errors import ArgumentError, DataError, ShapeError
 from counterflow.core.random import make_generator
-from counterflow.regression.fitted import DensityRegression, TargetUnits, build_ensemble
+from counterflow.regression.fitted import DensityRegression, TargetUnits, build_ensemble, ready
 from counterflow.regression.leaves import Trees, as_leaf_model
 from counterflow.regression.methods import Method, TreeFlow, make_method
 from counterflow.regression.readers import HorizonReader
@@ -120,7 +120,7 @@ def fit_regression(
         progress=progress,
     )
     reports = tuple(train(member, z) for member in ensemble.members)
-    return DensityRegression(ensemble.double().eval().requires_grad_(False), reader, method, units, reports)
+    return DensityRegression(ready(ensemble), reader, method, units, reports)
 
 
 def usual_batch_size(rows: int) -> int:

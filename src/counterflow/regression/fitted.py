@@ -9,9 +9,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from counterflow.bijections import AbstractBijection, GivenAffine
+from counterflow.bijections import AbstractBijection, Continuous, GivenAffine
 from counterflow.core.checks import check_count
 from counterflow.core.errors import ArgumentError, PersistenceError, ShapeError
+from counterflow.core.ode import AdaptiveSolver
 from counterflow.core.random import make_generator
 from counterflow.flows.ensemble import Ensemble
 from counterflow.persistence import SavedFolder, join_parts, load_folder, save_folder
@@ -24,10 +25,11 @@ from counterflow.regression.tree_reader import TreeReader
 from counterflow.regression.univariate import distribution_function, quantile_points, quantiles
 from counterflow.training import FitReport
 
-__all__ = ["DensityRegression", "TargetUnits", "build_ensemble"]
+__all__ = ["DensityRegression", "TargetUnits", "build_ensemble", "ready"]
 
 _KIND = "density regression"
 _POINTS_AT_ONCE = 100_000
+_TIGHT = 1e-7
 
 
 class TargetUnits(NamedTuple):
@@ -93,6 +95,14 @@ def _build(method: Method, reader: HorizonReader | TreeReader, targets: int, gen
         embedding = method.embedding if not isinstance(method, TreeFlow) else None
         net, length = reader.build(embedding, generator=generator)  # type: ignore[arg-type]
     return EncodedDensity(net, method.density.build(first, targets, context_features=length, generator=generator))
+
+
+def ready(ensemble: Ensemble) -> Ensemble:
+    """Make an ensemble ready to answer: frozen, in float64, its equations solved tightly."""
+    for part in ensemble.modules():
+        if isinstance(part, Continuous):
+            part.solver = AdaptiveSolver(atol=_TIGHT, rtol=_TIGHT)
+    return ensemble.double().eval().requires_grad_(False)
 
 
 @dataclass(frozen=True, eq=False)
@@ -248,9 +258,9 @@ class DensityRegression:
         form = TreeReader if config["trees"] else HorizonReader
         reader = form.from_parts(config["reader"], {name: saved.part(name) for name in config["parts"]})
         units = TargetUnits(**saved.part("target"))
-        ensemble = build_ensemble(method, reader, len(units.center), members=config["members"]).double()
+        ensemble = ready(build_ensemble(method, reader, len(units.center), members=config["members"]))
         ensemble.load_state_dict(saved.part("ensemble"))
-        return cls(ensemble.eval().requires_grad_(False), reader, method, units)
+        return cls(ensemble, reader, method, units)
 
     def _targets(self, y: Any, rows: int) -> Tensor:
         y = torch.as_tensor(y).double()

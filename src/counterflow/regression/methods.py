@@ -47,7 +47,7 @@ class RegFlow:
         hidden: Widths of the hidden layers of the emitted net.
         rank: The rank of what is emitted; ``None`` for the paper's full rank. A few are far cheaper.
         base: The law of the latent; the paper's is ``"laplace"``.
-        steps: Runge-Kutta steps of the solver.
+        tolerance: Of the solver while it trains, see :class:`ContinuousHead`.
 
     Reference:
         Zieba, Przewiezlikowski, Smieja, Tabor, Trzcinski, Spurek, "RegFlow: Probabilistic Flow-based Regression for
@@ -62,15 +62,12 @@ class RegFlow:
     hidden: tuple[int, ...] = (32, 32)
     rank: int | None = None
     base: Base = "laplace"
-    steps: int = 8
-
-    def __post_init__(self) -> None:
-        check_count(self.steps, "steps")
+    tolerance: float = 1e-4
 
     @property
     def density(self) -> Head:
         """The equation."""
-        return ContinuousHead(self.hidden, "hypernetwork", self.rank, self.base, self.steps)
+        return ContinuousHead(self.hidden, "hypernetwork", self.rank, self.base, self.tolerance)
 
 
 @dataclass(frozen=True)

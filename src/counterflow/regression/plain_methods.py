@@ -33,7 +33,8 @@ def method_to_plain(method: Method) -> dict[str, Any]:
                 "head": head_to_plain(method.density),
             }
         case RegFlow():
-            settings = {"hidden": list(method.hidden), "rank": method.rank, "base": method.base, "steps": method.steps}
+            settings = {"hidden": list(method.hidden), "rank": method.rank, "base": method.base}
+            settings["tolerance"] = method.tolerance
             return {"kind": "regflow", "embedding": _embedding(method.embedding), **settings}
         case ConditionalFlow():
             head = head_to_plain(method.density)
