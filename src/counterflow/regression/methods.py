@@ -81,7 +81,8 @@ class TreeFlow:
     ``head="continuous"`` give the paper's.
 
     Args:
-        trees: How the trees are fitted whose leaves are embedded, or a fitted booster or forest.
+        trees: How the trees are fitted whose leaves are embedded, or a fitted booster or forest. They see all rows, so
+            they are few, shallow and slow: leaves that know the targets make the flow too sure of itself.
         location: How those are fitted that predict the location; ``None`` for none.
         folds: How many parts the rows are cut into for that, at least 2.
         width: Length of the embedding of the leaves.
@@ -95,7 +96,7 @@ class TreeFlow:
         5
     """
 
-    trees: Any = field(default_factory=lambda: Trees(number=100, depth=2))
+    trees: Any = field(default_factory=lambda: Trees(number=100, depth=2, learning_rate=0.03))
     location: Trees | None = field(default_factory=Trees)
     folds: int = 5
     width: int = 16
