@@ -81,7 +81,7 @@ def gaussian_scores(mean: np.ndarray, deviation: np.ndarray, truth: np.ndarray, 
 
 
 def catboost_gaussian(split: Split, *, seed: int, whole: bool) -> dict[str, float]:
-    """CatBoost's own Gaussian, stopped early by a tenth of the rows."""
+    """CatBoost's own Gaussian, stopped early by a tenth of the rows, with the best of six settings on nine splits."""
     import catboost
 
     x, y, fresh, truth = split
@@ -89,9 +89,15 @@ def catboost_gaussian(split: Split, *, seed: int, whole: bool) -> dict[str, floa
     held, train = order[: len(y) // 10], order[len(y) // 10 :]
     began = time.process_time()
     model = catboost.CatBoostRegressor(
-        loss_function="RMSEWithUncertainty", iterations=2000, random_seed=seed, thread_count=1, verbose=False,
+        loss_function="RMSEWithUncertainty",
+        iterations=2000,
+        depth=4,
+        learning_rate=0.03,
+        random_seed=seed,
+        thread_count=1,
+        verbose=False,
         allow_writing_files=False,
-    )  # fmt: skip
+    )
     model.fit(x[train], y[train], eval_set=(x[held], y[held]), early_stopping_rounds=100)
     seconds = time.process_time() - began
     mean, variance = model.predict(fresh).T
@@ -124,11 +130,13 @@ CONTESTANTS: dict[str, Any] = {
 }
 
 
-def judge(name: str, number: int, *, python: str | None) -> dict[str, dict[str, float]]:
-    """All contestants on one split."""
+def judge(name: str, number: int, *, python: str | None, only: list[str]) -> dict[str, dict[str, float]]:
+    """All contestants on one split, or some."""
     split, whole = split_of(name, number), name in WHOLE
-    found = {label: flow(method, split, seed=number) for label, method in CONTESTANTS.items()}
-    found["CatBoost, Gaussian"] = catboost_gaussian(split, seed=number, whole=whole)
+    wanted = {label: method for label, method in CONTESTANTS.items() if label in only or not only}
+    found = {label: flow(method, split, seed=number) for label, method in wanted.items()}
+    if "CatBoost, Gaussian" in only or not only:
+        found["CatBoost, Gaussian"] = catboost_gaussian(split, seed=number, whole=whole)
     return found | (peers(split, python=python, seed=number, whole=whole) if python else {})
 
 
@@ -150,6 +158,7 @@ def main() -> None:
     parser.add_argument("names", nargs="*", default=list(SETS))
     parser.add_argument("--splits", type=int, default=20)
     parser.add_argument("--peers", help="the Python of an environment with ngboost and xgboost-distribution")
+    parser.add_argument("--only", nargs="*", default=[], help="contestants to run again; the others stay as they were")
     options = parser.parse_args()
     torch.set_num_threads(1)
     path = results_path("uci_regression.json")
@@ -157,9 +166,10 @@ def main() -> None:
     for name in options.names:
         splits = []
         for number in range(options.splits):
-            splits.append(judge(name, number, python=options.peers))
+            splits.append(judge(name, number, python=options.peers, only=options.only))
             print(name, number, {label: round(found["nll"], 3) for label, found in splits[-1].items()}, flush=True)
-        result["sets"][name] = {"splits": len(splits), "published": PUBLISHED.get(name), **summary(splits)}
+        known = result["sets"].get(name, {}) if options.only else {}
+        result["sets"][name] = known | {"splits": len(splits), "published": PUBLISHED.get(name), **summary(splits)}
         print(name, json.dumps({k: v["nll"] for k, v in summary(splits).items()}), flush=True)
         path.write_text(json.dumps(result | {"machine": machine()}, indent=2) + "\n")
 

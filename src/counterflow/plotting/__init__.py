@@ -22,6 +22,7 @@ from counterflow.plotting._map import plot_map
 from counterflow.plotting._pairs import plot_pairs
 from counterflow.plotting._path import plot_path
 from counterflow.plotting._plot import plot
+from counterflow.plotting._predictions import plot_pit, plot_predictions
 from counterflow.plotting._predictive import plot_predictive, plot_predictive_check
 from counterflow.plotting._ranks import plot_ranks
 from counterflow.plotting._report import report
@@ -47,6 +48,8 @@ __all__ = [
     "plot_map",
     "plot_pairs",
     "plot_path",
+    "plot_pit",
+    "plot_predictions",
     "plot_predictive",
     "plot_predictive_check",
     "plot_ranks",
