@@ -8,6 +8,7 @@ from benchmarks.page_continuous import continuous_parts
 from benchmarks.page_engine import engine_parts
 from benchmarks.page_gpu import gpu_parts
 from benchmarks.page_growth import growth_parts, memory_parts
+from benchmarks.page_hmm import hmm_parts
 from benchmarks.page_text import table, taken
 from benchmarks.results_folder import RESULTS, latest
 from counterflow.persistence import atomic_write
@@ -23,7 +24,7 @@ features and layers; and how fast tables go through. `make bench` measures it an
 writes this page from the files in `benchmarks/results`, and from nothing else.
 """
 
-KINDS = ("engine", "gpu", "growth", "memory", "continuous", "tables")
+KINDS = ("engine", "gpu", "growth", "memory", "continuous", "hmm", "tables")
 
 Result = Mapping[str, Any]
 
@@ -52,6 +53,7 @@ def make_page(results: Mapping[str, Result]) -> str:
         "growth": growth_parts,
         "memory": memory_parts,
         "continuous": continuous_parts,
+        "hmm": hmm_parts,
         "tables": _tables_parts,
     }
     for kind, make in makers.items():

@@ -41,17 +41,23 @@ class Racer(Protocol):
 
 @dataclass(frozen=True)
 class Local:
-    """A racer in this process."""
+    """A racer in this process.
+
+    Args:
+        call: What is timed.
+        clock: What it is timed by: the clock on the wall, or ``time.process_time`` where one thread does all the work.
+    """
 
     call: Callable[[], object]
+    clock: Callable[[], float] = time.perf_counter
 
     def burst(self, calls: int) -> list[float]:
         """Time so many calls."""
         seconds = []
         for _ in range(calls):
-            began = time.perf_counter()
+            began = self.clock()
             self.call()
-            seconds.append(time.perf_counter() - began)
+            seconds.append(self.clock() - began)
         return seconds
 
 

@@ -32,8 +32,8 @@ __all__ = ["Learner", "agreement", "total_variation"]
 MIXTURES = (1, 5, 10, 20)
 _ROWS = 10_000
 _ITERATIONS = 30
-_FLOW = {"layers": 2, "batch_size": 500, "max_epochs": 60, "patience": 15, "learning_rate": 1e-2}
-_NET = {"hidden": (24, 24), "layers": 3, "learning_rate": 1e-2}
+_FLOW = {"layers": 2, "batch_size": 500, "max_epochs": 60, "patience": 30, "learning_rate": 1e-2}
+_NET = {"flow": "spline_autoregressive", "hidden": (24, 24), "layers": 1}
 
 
 class Learner:
@@ -143,18 +143,20 @@ def agreement(path: np.ndarray, states: np.ndarray) -> float:
     return float(counts[linear_sum_assignment(-counts)].sum() / len(path))
 
 
-def judge_known(name: str, *, seeds: int, mixtures: Sequence[int], keep: Path | None) -> tuple[dict[str, Any], Any]:
+def judge_known(
+    name: str, *, seeds: Sequence[int], mixtures: Sequence[int], keep: Path | None
+) -> tuple[dict[str, Any], Any]:
     """What each learned of a law that is known."""
-    law, runs = KNOWN[name](), []
-    for seed in range(seeds):
+    law, runs, drawn = KNOWN[name](), [], None
+    for seed in seeds:
         x, _ = law.sample(_ROWS, seed)
         fresh, states = law.sample(_ROWS, 1000 + seed)
         score, path = law.oracle(fresh)
-        run: dict[str, Any] = {"truth": {"score": score, "accuracy": agreement(path, states)}}
+        run: dict[str, Any] = {"seed": seed, "truth": {"score": score, "accuracy": agreement(path, states)}}
         folder = _folder(keep, f"{name} {seed}")
-        fitted = learners(x, law.states, seed=seed, mixtures=mixtures, keep=folder)
-        for learner in fitted:
+        for learner in learners(x, law.states, seed=seed, mixtures=mixtures, keep=folder):
             apart, order = total_variation(learner, law)
+            drawn = (law, learner, order) if isinstance(learner.model, FlowHMM) else drawn
             run[learner.name] = {
                 "score": learner.score(fresh),
                 "short_of_truth": score - learner.score(fresh),
@@ -164,8 +166,7 @@ def judge_known(name: str, *, seeds: int, mixtures: Sequence[int], keep: Path | 
             }
             print(name, seed, learner.name, json.dumps(run[learner.name]), flush=True)
         runs.append(run)
-    drawn = (law, fitted[0], total_variation(fitted[0], law)[1])
-    return {"runs": runs, "asked": _asked(runs)}, drawn
+    return {"runs": runs}, drawn
 
 
 def _asked(runs: list[dict[str, Any]]) -> dict[str, bool]:
@@ -188,20 +189,38 @@ def judge_real(name: str, *, mixtures: Sequence[int], keep: Path | None) -> dict
     return found | ({"above_best_mixture": found["FlowHMM"]["score"] - max(others)} if others else {})
 
 
-def judge_occupancy(*, mixtures: Sequence[int], keep: Path | None) -> dict[str, Any]:
+def judge_occupancy(*, seeds: Sequence[int], mixtures: Sequence[int], keep: Path | None) -> dict[str, Any]:
     """States found without labels beside whether somebody was in the room."""
     rows, occupied = occupancy()
-    found: dict[str, Any] = {"rows": [len(part) for part in rows]}
-    for learner in learners(rows[0], 2, seed=0, mixtures=mixtures, keep=_folder(keep, "occupancy")):
-        paths = [learner.path(part) for part in rows]
-        found[learner.name] = {
-            "accuracy": [agreement(path, truth) for path, truth in zip(paths, occupied, strict=True)],
-            "adjusted_rand": [float(adjusted_rand_score(t, p)) for p, t in zip(paths, occupied, strict=True)],
-            "score": [learner.score(part) for part in rows],
-            "seconds": learner.seconds,
-        }
-        print("occupancy", learner.name, json.dumps(found[learner.name]), flush=True)
-    return found
+    runs = []
+    for seed in seeds:
+        run: dict[str, Any] = {"seed": seed}
+        for learner in learners(rows[0], 2, seed=seed, mixtures=mixtures, keep=_folder(keep, f"occupancy {seed}")):
+            paths = [learner.path(part) for part in rows]
+            run[learner.name] = {
+                "accuracy": [agreement(path, truth) for path, truth in zip(paths, occupied, strict=True)],
+                "adjusted_rand": [float(adjusted_rand_score(t, p)) for p, t in zip(paths, occupied, strict=True)],
+                "score": [learner.score(part) for part in rows],
+                "seconds": learner.seconds,
+            }
+            print("occupancy", seed, learner.name, json.dumps(run[learner.name]), flush=True)
+        runs.append(run)
+    return {"rows": [len(part) for part in rows], "runs": runs}
+
+
+def judged(name: str, *, seeds: Sequence[int], **how: Any) -> tuple[dict[str, Any], Any]:
+    """What was found of one of the laws or series, and what of it can be drawn."""
+    if name in KNOWN:
+        return judge_known(name, seeds=seeds, **how)
+    return (judge_occupancy(seeds=seeds, **how) if name == "occupancy" else judge_real(name, **how)), None
+
+
+def merged(before: dict[str, Any], found: dict[str, Any]) -> dict[str, Any]:
+    """What was found now, and of the learners that were not asked again what was found before."""
+    runs = {run["seed"]: run for run in before.get("runs", [])}
+    for run in found.get("runs", []):
+        runs[run["seed"]] = runs.get(run["seed"], {}) | run
+    return before | found | ({"runs": [runs[seed] for seed in sorted(runs)]} if runs else {})
 
 
 def main() -> None:
@@ -209,26 +228,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", default=[*KNOWN, "occupancy", *REAL])
     parser.add_argument("--keep", type=Path, help="the folder of trained models")
-    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--mixtures", type=int, nargs="*", default=MIXTURES)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    settings = {"rows": _ROWS, "hmmlearn_iterations": _ITERATIONS, "flow": _FLOW, "net": _NET, "seeds": options.seeds}
+    settings = {"rows": _ROWS, "hmmlearn_iterations": _ITERATIONS, "flow": _FLOW, "net": _NET}
     path, drawn = results_path("hmm.json"), {}
     result: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {"known": {}, "real": {}}
     result |= {"machine": machine(), "settings": settings}
     for name in options.names:
-        how = {"mixtures": options.mixtures, "keep": options.keep}
+        found, picture = judged(name, seeds=options.seeds, mixtures=options.mixtures, keep=options.keep)
+        part = result["known" if name in KNOWN else "real"]
+        part[name] = merged(part.get(name, {}), found)
         if name in KNOWN:
-            found, drawn[name] = judge_known(name, seeds=options.seeds, **how)
-            before = result["known"].get(name, {"runs": []})["runs"]
-            for new, old in zip(found["runs"], before, strict=False):
-                new |= old | new
-            result["known"][name] = found
-        else:
-            found = judge_occupancy(**how) if name == "occupancy" else judge_real(name, **how)
-            result["real"][name] = result["real"].get(name, {}) | found
+            part[name]["asked"] = _asked(part[name]["runs"])
         path.write_text(json.dumps(result, indent=2) + "\n")
+        drawn |= {name: picture} if picture else {}
     if len(drawn) == len(KNOWN):
         hmm_figure.draw(drawn, result["known"])
 

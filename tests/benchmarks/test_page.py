@@ -138,3 +138,19 @@ def test_flows_in_continuous_time_are_compared():
     result = {"date": "2000-01-01", "machine": MACHINE, "rows": [row], "settings": {"tolerance": 1e-5, "dtype": "f"}}
     page = make_page({"continuous": result})
     assert "| D=2 | exact | log_prob | 2.0 | 3.0 | 8.0 | 1.50 | faster |" in page
+
+
+def test_hidden_markov_models_are_set_beside_each_peer():
+    times = {
+        "filter": 2.0,
+        "hmmlearn filter": 1.0,
+        "hmmlearn filter, scaled": 0.5,
+        "Viterbi": 2.0,
+        "hmmlearn Viterbi": 4.0,
+    }
+    million = {"score": {"seconds": 1.25, "more_memory_mb": 1234}}
+    scans = [{"states": 3, "rows": 10_000, "milliseconds": times}]
+    page = make_page({"hmm": {"date": "2000-01-01", "machine": MACHINE, "scans": scans, "million": million}})
+    assert "| 3 | 10,000 | filter | 2 | hmmlearn filter, scaled | 0.5 | 0.25 |" in page
+    assert "| 3 | 10,000 | Viterbi | 2 | hmmlearn Viterbi | 4 | 2.00 |" in page
+    assert "| score | 1.2 | 1,234 |" in page

@@ -29,7 +29,7 @@ def agreement(path, states):
 @pytest.fixture(scope="module")
 def fitted():
     X, states = series()
-    return FlowHMM(2, layers=2, max_epochs=8, random_state=0).fit(X, LENGTHS), X, states
+    return FlowHMM(2, layers=2, max_epochs=8, restarts=2, random_state=0).fit(X, LENGTHS), X, states
 
 
 def test_states_are_found_without_labels(fitted):
@@ -59,7 +59,7 @@ def test_emissions_are_densities_in_the_units_of_the_data(fitted):
 
 def test_a_longer_unit_lowers_the_score_by_its_logarithm():
     X, _ = series(200)
-    quick = FlowHMM(2, flow="linear", layers=None, max_epochs=2, random_state=0)
+    quick = FlowHMM(2, flow="linear", layers=None, max_epochs=2, restarts=1, random_state=0)
     assert clone(quick).fit(100 * X).score(100 * X) == pytest.approx(quick.fit(X).score(X) - math.log(100), abs=1e-4)
 
 
@@ -80,8 +80,9 @@ def test_a_stream_is_the_series_one_at_a_time(fitted):
         assert stream.log_density == pytest.approx(score)
     assert chances == pytest.approx(hmm.predict_proba(X[:30])[-1])
     assert stream.ahead(1) == pytest.approx(chances @ hmm.transmat_)
-    with pytest.raises(DataError, match="an observation must be 1 finite numbers"):
-        stream.update([1.0, 2.0])
+    for bad in ([1.0, 2.0], [math.inf], []):
+        with pytest.raises(DataError, match="an observation must be 1 finite numbers"):
+            stream.update(bad)
 
 
 def test_saved_and_loaded_it_is_the_same_bit_by_bit(fitted, tmp_path):
@@ -109,15 +110,17 @@ def test_missing_observations_let_time_pass(fitted):
     scores = skipping.score_samples(gaps, LENGTHS)
     assert (scores[50:300:5] == 0).all()
     assert skipping.score(gaps, LENGTHS) == pytest.approx(scores.sum() / (~np.isnan(gaps[:, 0])).sum())
+    with pytest.raises(DataError, match="score needs an observation"):
+        skipping.score(np.full((5, 1), np.nan))
 
 
 @pytest.mark.parametrize(
     "settings",
     [
-        {"method": "gradient"},
+        {"method": "gradient", "restarts": 3},
         {"method": "cooccurrence"},
         {"flow": "continuous", "layers": 1, "hidden": (8,), "batch_size": 400},
-        {"flow": lambda features: flows.realnvp(features, layers=2, hidden=(8,)), "restarts": 2},
+        {"flow": lambda features: flows.realnvp(features, layers=2, hidden=(8,))},
     ],
     ids=["gradient", "cooccurrence", "continuous", "a function"],
 )
@@ -128,20 +131,23 @@ def test_other_ways(settings):
     angle = rng.uniform(0, math.pi, 400)
     ring = 4 * np.stack([np.cos(angle), np.sin(angle)], 1) + 0.2 * rng.normal(size=(400, 2))
     X = np.where(states[:, None], ring, rng.normal(0, 0.5, (400, 2)) - 1)
-    hmm = FlowHMM(2, **({"layers": 2, "hidden": (8,), "max_epochs": 2, "random_state": 0} | settings)).fit(X)
+    quick = {"layers": 2, "hidden": (8,), "max_epochs": 2, "restarts": 2, "random_state": 0}
+    hmm = FlowHMM(2, **(quick | settings)).fit(X)
     assert agreement(hmm.predict(X), states) > 0.97
     assert np.isfinite(hmm.score(X))
 
 
 def test_as_few_states_as_predict_as_well_as_any():
     X, _ = series(500)
-    settings = FlowHMM(flow="linear", layers=None, max_epochs=3, random_state=0)
+    settings = FlowHMM(flow="linear", layers=None, max_epochs=3, restarts=2, random_state=0)
     found = select_states(settings, X, candidates=[1, 2, 3])
     assert found.scores[1] < found.scores[2] - 0.3
     assert found.chosen == found.estimator.n_states
     assert found.shortfall[found.chosen] <= found.error[found.chosen]
-    with pytest.raises(ArgumentError, match="a seed as random_state"):
-        select_states(FlowHMM(), X)
+    bad = [(FlowHMM(), [1]), (FlowHMM(random_state=0, validation=0), [1]), (settings, [])]
+    for refused, candidates in bad:
+        with pytest.raises(ArgumentError, match="needs candidates, validation above 0 and a seed as random_state"):
+            select_states(refused, X, candidates=candidates)
 
 
 X20 = np.arange(20.0)[:, None] % 7
@@ -190,6 +196,11 @@ def test_what_was_fitted_says_what_it_needs(fitted):
         hmm.score(np.zeros((5, 2)))
     with pytest.raises(DataError, match="add up to the 700 rows"):
         hmm.predict(X, [1, 2])
+    with pytest.raises(DataError, match="0 sample"):
+        hmm.score(X[:0])
+    with pytest.raises(ArgumentError, match="n_samples"):
+        hmm.sample(0)
+    assert hmm.score(X[:1]) == pytest.approx(hmm.score_samples(X[:1])[0])
     with pytest.raises(NotFittedError):
         FlowHMM().predict(X)
 

@@ -1,6 +1,7 @@
 """What training is made of: cells and pairs, windows, posteriors, draws and the online filter."""
 
 import itertools
+from copy import deepcopy
 
 import numpy as np
 import pytest
@@ -22,7 +23,9 @@ from counterflow.hmm import (
     fit_posteriors,
     hold_out,
     judge,
+    smooth,
 )
+from counterflow.hmm._expectation import expect
 from counterflow.hmm._gradient import WithLogits, _gathered, _pieces, _predicted, window_loss
 from counterflow.hmm.cells import count_pairs, find_cells, followed
 from counterflow.hmm.pairs import pick
@@ -130,6 +133,37 @@ def test_every_way_of_training_finds_two_normal_laws(turns, method):
     assert model.log_transition.exp().diagonal().tolist() == pytest.approx([0.9, 0.9], abs=0.05)
     path = model.decode(x)
     assert max((path == states).double().mean(), (path != states).double().mean()) > 0.97
+
+
+def test_the_third_start_is_that_of_normal_laws(turns):
+    """The posteriors are those of the law that made the series."""
+    x, _ = turns
+    normals = torch.distributions.Normal(torch.tensor([-1.0, 1.0]), torch.tensor([0.3, 0.6]))
+    even = torch.tensor([0.5, 0.5], dtype=torch.float64).log()
+    turn = torch.tensor([[0.9, 0.1], [0.1, 0.9]], dtype=torch.float64).log()
+    known = smooth(normals.log_prob(x).double(), log_start=even, log_transition=turn).log_posterior.exp()
+    start = find_starts(x, 2, made=torch.ones(1000, dtype=torch.bool), count=3, generator=seeded())[2]
+    found = start.log_posterior.exp()
+    assert min((found - known).abs().mean(), (found.flip(1) - known).abs().mean()) < 0.005
+    assert (start.transitions / start.transitions.sum(1, keepdim=True)).diagonal().tolist() == pytest.approx(
+        [0.9, 0.9], abs=0.03
+    )
+
+
+def test_sharp_posteriors_are_powers(turns):
+    x, _ = turns
+    model, series = linear_model(), hold_out(x, share=0.0)
+    model.set_law(torch.tensor([1.0, 2.0]), torch.tensor([[2.0, 1.0], [1.0, 3.0]]))
+    known = model.smooth(x).log_posterior.exp()
+    sharp = expect(deepcopy(model), series, pseudo_count=0.0, sharpness=3.0)
+    torch.testing.assert_close(sharp, known**3 / (known**3).sum(1, keepdim=True))
+    torch.testing.assert_close(expect(model, series, pseudo_count=0.0), known)
+
+
+def test_a_model_keeps_its_law_in_double_precision(turns):
+    x, _ = turns
+    model = linear_model()
+    assert model.float().filter(x).log_predictive.dtype == torch.float64
 
 
 def test_states_that_differ_in_spread_alone_are_found_by_how_they_stay():

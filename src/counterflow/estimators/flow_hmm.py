@@ -11,6 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from counterflow.core.checks import check_count
+from counterflow.core.errors import DataError
 from counterflow.core.random import make_generator
 from counterflow.estimators.density_flows import FlowBuilder
 from counterflow.estimators.density_folder import report_from_plain, report_to_plain
@@ -45,7 +46,8 @@ class FlowHMM(BaseEstimator):
         hidden: Widths of the hidden layers of a recipe's nets; spline maps in one dimension have none.
         method: How to train: ``"em"``, generalized expectation and maximization; ``"gradient"``, the gradient of the
             forward algorithm; ``"cooccurrence"``, the paper's pairs of cells, at a price that no length changes.
-        restarts: How many starts get a first fit; the best of them goes on. The second is for states that stay.
+        restarts: How many starts get a first fit; the best of them goes on. The second is for states that stay, the
+            third for states of simple shapes.
         max_epochs: The most passes over the data, after a first fit with the states that the start says.
         patience: Stop after this many epochs in a row without a better held-out density.
         batch_size: The most rows of a batch.
@@ -91,7 +93,7 @@ class FlowHMM(BaseEstimator):
         layers: int | None = 3,
         hidden: tuple[int, ...] = (32, 32),
         method: str = "em",
-        restarts: int = 2,
+        restarts: int = 3,
         max_epochs: int = 100,
         patience: int = 15,
         batch_size: int = 500,
@@ -185,8 +187,13 @@ class FlowHMM(BaseEstimator):
 
         Returns:
             One number, larger for series that are more to be expected.
+
+        Raises:
+            DataError: Nothing was observed.
         """
         made = observed(self._series(X, lengths)[0]).numpy()
+        if not made.any():
+            raise DataError("score needs an observation that was made, but every row of X holds NaN.")
         return float(self.score_samples(X, lengths)[made].mean())
 
     def predict(self, X: Any, lengths: Any = None) -> Int[np.ndarray, " rows"]:

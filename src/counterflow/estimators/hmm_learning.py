@@ -33,6 +33,7 @@ METHODS = ("em", "gradient", "cooccurrence")
 
 _FIRST_EPOCHS, _FIRST_STEPS = 15, 150
 _FIRST_SHARE = 0.25
+_SHARPNESS = 1.5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,7 +172,8 @@ def _trained(model: FlowMarkovModel, series: Series, plan: HmmPlan, generator: t
     settings = replace(plan.settings, time_limit=None if limit is None else (1 - _FIRST_SHARE) * limit)
     how: dict[str, Any] = {"settings": settings, "generator": generator}
     if plan.method == "em":
-        return fit_expectation(model, series, batch_size=plan.batch_size, pseudo_count=plan.pseudo_count, **how)
+        how |= {"batch_size": plan.batch_size, "pseudo_count": plan.pseudo_count, "sharpness": _SHARPNESS}
+        return fit_expectation(model, series, **how)
     if plan.method == "gradient":
         return fit_gradient(model, series, batch_size=plan.batch_size, **how)
     return fit_cooccurrence(model, series, **how)

@@ -79,8 +79,8 @@ class FlowMarkovModel(nn.Module):
 
     @property
     def law(self) -> Law:
-        """How states begin and follow each other."""
-        return Law(self.log_start, self.log_transition)
+        """How states begin and follow each other, in double precision whatever the model was cast to."""
+        return Law(self.log_start.double(), self.log_transition.double())
 
     def forward(self, x: Float[Tensor, "rows features"]) -> Float[Tensor, "rows states"]:
         """Compute the log-density of each observation under each state."""

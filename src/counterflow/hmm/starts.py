@@ -21,6 +21,7 @@ _STARTS = 12
 _WIDTHS = (0.3, 1.0)
 _LEAST = 1e-3
 _NEAR, _DOUBT = 21, 0.2
+_ROUNDS = 30
 
 
 def find_starts(
@@ -35,8 +36,9 @@ def find_starts(
     """Find what to start from: posteriors of the states, without any flow.
 
     The observations are put into cells; the law of pairs of cells is fitted from many starts, half of them at random
-    and half with states that lie apart; the best of them become hidden Markov models on cells, which are smoothed. The
-    second start is of another kind, for states that stay: stretches of alike mean and spread.
+    and half with states that lie apart; the best of them become hidden Markov models on cells, which are smoothed. Two
+    starts are of another kind: the second, for states that stay, is stretches of alike mean and spread; the third, for
+    states of simple shapes, is the first one's after EM with normal laws.
 
     Args:
         x: Observations, standardized.
@@ -65,7 +67,28 @@ def find_starts(
     found = fit_pairs(counts, shares)
     chosen = pick(found, pairs=max(len(pairs), 1))[:count]
     starts = [_smoothed(found, best, labels.masked_fill(~made, -1), lengths) for best in chosen]
-    return [starts[0], *([_regimes(x, states, made, pairs, generator)] if count > 1 else []), *starts[1:]][:count]
+    others = [_regimes(x, states, made, pairs, generator)] if count > 1 else []
+    others += [_normals(x, starts[0], made, lengths)] if count > 2 else []
+    return [starts[0], *others, *starts[1:]][:count]
+
+
+def _normals(x: Tensor, start: Smoothed, made: Tensor, lengths: list[int]) -> Smoothed:
+    """What a start comes to if its states emit normal laws."""
+    rows, ridge = torch.where(made.unsqueeze(1), x.double(), 0.0), _LEAST * torch.eye(x.shape[1]).double()
+    for _ in range(_ROUNDS):
+        weight = start.log_posterior.exp() * made.unsqueeze(1)
+        weight = weight / weight.sum(0).clamp(min=_LEAST)
+        off = rows.unsqueeze(1) - weight.T @ rows
+        factor = torch.linalg.cholesky(torch.einsum("rs,rsi,rsj->sij", weight, off, off) + ridge)
+        standard = torch.linalg.solve_triangular(factor, off.permute(1, 2, 0), upper=False)
+        log_density = -standard.square().sum(1).T / 2 - factor.diagonal(dim1=1, dim2=2).log().sum(1)
+        start = smooth(
+            torch.where(made.unsqueeze(1), log_density, 0.0),
+            log_start=(start.starts + _LEAST).log().log_softmax(-1),
+            log_transition=(start.transitions + _LEAST).log().log_softmax(-1),
+            lengths=lengths,
+        )
+    return start
 
 
 def _regimes(x: Tensor, states: int, made: Tensor, pairs: Tensor, generator: torch.Generator | None) -> Smoothed:
