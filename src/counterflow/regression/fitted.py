@@ -9,16 +9,16 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from counterflow.bijections import AbstractBijection, Continuous, GivenAffine
+from counterflow.bijections import Continuous
 from counterflow.core.checks import check_count
 from counterflow.core.errors import ArgumentError, PersistenceError, ShapeError
 from counterflow.core.ode import AdaptiveSolver
 from counterflow.core.random import make_generator
 from counterflow.flows.ensemble import Ensemble
 from counterflow.persistence import SavedFolder, join_parts, load_folder, save_folder
-from counterflow.regression.density import EncodedDensity, LeafEmbedding
+from counterflow.regression.density import EncodedDensity
 from counterflow.regression.draws import common_draws
-from counterflow.regression.methods import Method, TreeFlow
+from counterflow.regression.methods import Method
 from counterflow.regression.plain_methods import method_from_plain, method_to_plain
 from counterflow.regression.readers import HorizonReader
 from counterflow.regression.tree_reader import TreeReader
@@ -84,16 +84,8 @@ def build_ensemble(
 
 
 def _build(method: Method, reader: HorizonReader | TreeReader, targets: int, generator: torch.Generator) -> nn.Module:
-    first: list[AbstractBijection] = []
-    if isinstance(reader, TreeReader):
-        width = method.width if isinstance(method, TreeFlow) else 1
-        net: nn.Module = LeafEmbedding(reader.leaves.sizes, kept=reader.kept, width=width, generator=generator)
-        length = reader.kept + width
-        if reader.given:
-            first = [GivenAffine(targets, context_features=length)]
-    else:
-        embedding = method.embedding if not isinstance(method, TreeFlow) else None
-        net, length = reader.build(embedding, generator=generator)  # type: ignore[arg-type]
+    net, length = reader.build(method, generator=generator)
+    first = reader.first_layers(targets, length)
     return EncodedDensity(net, method.density.build(first, targets, context_features=length, generator=generator))
 
 

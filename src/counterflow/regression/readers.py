@@ -7,8 +7,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from counterflow.bijections import AbstractBijection
 from counterflow.core.errors import ArgumentError, ShapeError
-from counterflow.nets import EmbeddingLike, ObservationReader, make_embedding
+from counterflow.nets import ObservationReader, make_embedding
 from counterflow.regression.density import WithHorizon
 
 __all__ = ["HorizonReader"]
@@ -57,12 +58,16 @@ class HorizonReader:
             return read
         return torch.cat([read.flatten(1), self.horizons(_pair(horizon, len(x)).to(read))], 1)
 
-    def build(self, embedding: EmbeddingLike, *, generator: torch.Generator | None) -> tuple[nn.Module, int]:
-        """Build the embedding of what is read, and say how long its vectors are."""
-        net, outputs = make_embedding(embedding, self.observations, generator=generator)
+    def build(self, method: Any, *, generator: torch.Generator | None) -> tuple[nn.Module, int]:
+        """Build a method's embedding of what is read, and say how long its vectors are."""
+        net, outputs = make_embedding(method.embedding, self.observations, generator=generator)
         if self.horizons is None:
             return net, outputs
         return WithHorizon(net, self.observations.read_shape, HORIZONS), outputs + HORIZONS
+
+    def first_layers(self, targets: int, length: int) -> list[AbstractBijection]:
+        """What comes before a flow that is steered by vectors of that length: nothing."""
+        return []
 
     def to_parts(self) -> tuple[dict[str, Any], dict[str, dict[str, Tensor]]]:
         """Plain settings and tensors, part by part."""

@@ -6,9 +6,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
+from counterflow.bijections import AbstractBijection, GivenAffine
 from counterflow.core.errors import DataError
+from counterflow.regression.density import LeafEmbedding
 from counterflow.regression.leaves import LeafModel, Trees, fit_trees, leaf_model_from_parts
 
 __all__ = ["TreeReader", "Units", "fit_tree_reader"]
@@ -92,6 +94,15 @@ class TreeReader(NamedTuple):
         given = [] if location is None else [location, np.broadcast_to(self.log_scale, location.shape)]
         parts = [*given, self.units.read(numbers), self.leaves.leaves(numbers)]
         return torch.from_numpy(np.concatenate([np.asarray(part, dtype=np.float64) for part in parts], 1))
+
+    def build(self, method: Any, *, generator: torch.Generator) -> tuple[nn.Module, int]:
+        """Build a method's embedding of the leaves, and say how long its vectors are."""
+        net = LeafEmbedding(self.leaves.sizes, kept=self.kept, width=method.width, generator=generator)
+        return net, net.outputs
+
+    def first_layers(self, targets: int, length: int) -> list[AbstractBijection]:
+        """What comes before a flow that is steered by vectors of that length: the residuals from the location."""
+        return [GivenAffine(targets, context_features=length)] if self.predictors else []
 
     def to_parts(self) -> tuple[dict[str, Any], dict[str, dict[str, Tensor]]]:
         """Plain settings and tensors, part by part."""
