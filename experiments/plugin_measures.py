@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from sklearn.base import clone
 from sklearn.covariance import LedoitWolf
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
@@ -91,14 +92,15 @@ def classes(latent: LatentFlow, data: PluginSet, *, most: int = 2000) -> dict[st
             warnings.simplefilter("ignore", ConvergenceWarning)
             search = GridSearchCV(make_pipeline(StandardScaler(), model), {setting: values}, cv=3)
             search.fit(z[0][:most], y[0][:most])
-        accuracy[what] = float(search.score(z[1], y[1]))
-        if hasattr(search, "predict_proba"):
-            probabilities[what] = search.predict_proba(z[1])
+            best = clone(search.best_estimator_).fit(z[0], y[0])
+        accuracy[what] = float(best.score(z[1], y[1]))
+        if hasattr(best, "predict_proba"):
+            probabilities[what] = best.predict_proba(z[1])
     gauss = _gaussian_densities(z[0], y[0], z[1])
     accuracy["normal law of each class"] = float((np.array(found.classes)[gauss.argmax(1)] == y[1]).mean())
     places = np.searchsorted(found.classes, y[1])
     loss = {what: float(-np.log(p[np.arange(len(p)), places].clip(1e-12)).mean()) for what, p in probabilities.items()}
-    return {"attribute": name, "accuracy": accuracy, "log_loss": loss, "learned_from": min(most, len(z[0]))}
+    return {"attribute": name, "accuracy": accuracy, "log_loss": loss, "tuned_on": min(most, len(z[0]))}
 
 
 def densities(latent: LatentFlow, data: PluginSet) -> dict[str, float]:

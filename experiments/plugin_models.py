@@ -247,7 +247,7 @@ def _kept(module: nn.Module, path: Path, learn: Callable[[], dict]) -> dict:
     begin = time.process_time()
     told = {**learn(), "processor_seconds": time.process_time() - begin}
     path.parent.mkdir(parents=True, exist_ok=True)
-    save_file({name: value.contiguous() for name, value in module.state_dict().items()}, weights)
+    save_file({name: value.clone().contiguous() for name, value in module.state_dict().items()}, weights)
     notes.write_text(json.dumps(told))
     return told
 
