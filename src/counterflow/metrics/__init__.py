@@ -43,7 +43,6 @@ from counterflow.metrics.modes import Modes, mean_shift_modes
 from counterflow.metrics.neighbors import nearest_neighbors, neighbor_target_share
 from counterflow.metrics.outliers import isolation_forest_scores, lof_scores
 from counterflow.metrics.predictive import crps, interval_coverage, pinball_loss, pit_distance
-from counterflow.metrics.predictive import crps, interval_coverage, pinball_loss, pit_distance
 from counterflow.metrics.proximity import (
     gower_distance,
     l1_distance,
@@ -88,10 +87,6 @@ __all__ = [
     "conformal_pvalue",
     "conformal_threshold",
     "coverage",
-    "crps",
-    "interval_coverage",
-    "pinball_loss",
-    "pit_distance",
     "crps",
     "interval_coverage",
     "pinball_loss",
