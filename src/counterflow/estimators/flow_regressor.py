@@ -43,7 +43,8 @@ class FlowRegressor(AbstractLawPredictions):
             :meth:`calibrate`.
         max_epochs: The most passes over the rows.
         patience: Stop after this many epochs in a row without a better held-out density.
-        batch_size: The most rows of a batch; ``None`` for a tenth of the rows, from 32 to 512.
+        batch_size: The most rows of a batch; ``None`` for a tenth of the rows, from 32 to 128, and
+            more where an epoch would have more than 200 batches.
         learning_rate: Adam's step size at the start; it falls to zero over ``max_epochs``.
         weight_decay: The decay rate of the weights.
         validation: The share of rows that each member holds out to stop early, in [0, 1).

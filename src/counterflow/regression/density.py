@@ -6,6 +6,9 @@ from torch import Tensor, nn
 
 __all__ = ["EncodedDensity", "LeafEmbedding", "WithHorizon"]
 
+_START = 0.01
+"""Embeddings start near zero: what a leaf does not teach stays out, where random vectors would tell rows apart."""
+
 
 class EncodedDensity(nn.Module):
     r"""A density of y under what an embedding says of x: :math:`\log q(y \mid e(x))`.
@@ -77,8 +80,7 @@ class LeafEmbedding(nn.Module):
         super().__init__()
         self.kept, self.outputs = kept, kept + width
         self.register_buffer("offsets", torch.tensor([0, *sizes[:-1]]).cumsum(0), persistent=False)
-        bound = 1 / len(sizes) ** 0.5
-        self.vectors = nn.Parameter((2 * torch.rand(sum(sizes), width, generator=generator) - 1) * bound)
+        self.vectors = nn.Parameter(_START * torch.randn(sum(sizes), width, generator=generator) / len(sizes) ** 0.5)
         self.bias = nn.Parameter(torch.zeros(width))
 
     def forward(self, context: Float[Tensor, "rows columns"]) -> Float[Tensor, "rows outputs"]:

@@ -62,7 +62,8 @@ def fit_regression(
         validation: The share of rows held out to stop early, in [0, 1).
         max_epochs: The most passes over the rows.
         patience: Stop after this many epochs without a better held-out density.
-        batch_size: The most rows of a batch; ``None`` for a tenth of them, from 32 to 512.
+        batch_size: The most rows of a batch; ``None`` for a tenth of them, from 32 to 128,
+            and more where an epoch would have more than 200 batches.
         learning_rate: Adam's step size at the start; it falls along a cosine.
         weight_decay: The decay rate of AdamW.
         device: Where to train; the answer computes on the CPU in float64.
@@ -124,13 +125,13 @@ def fit_regression(
 
 
 def usual_batch_size(rows: int) -> int:
-    """A tenth of the rows, from 32 to 512.
+    """A tenth of the rows, from 32 to 128, and more where an epoch would have more than 200 batches.
 
     Example:
         >>> usual_batch_size(100), usual_batch_size(1000), usual_batch_size(100_000)
-        (32, 100, 512)
+        (32, 100, 500)
     """
-    return min(512, max(32, rows // 10))
+    return max(32, min(128, rows // 10), rows // 200)
 
 
 def _checked_targets(y: Tensor, rows: int) -> Tensor:

@@ -11,6 +11,9 @@ from counterflow.regression.leaves import Trees
 
 __all__ = ["ConditionalFlow", "Method", "RegFlow", "TreeFlow", "make_method"]
 
+_WIDTHS = {False: 2, True: 16}
+"""Numbers in the embedding of leaves: beside a location, and without one."""
+
 
 @dataclass(frozen=True)
 class ConditionalFlow:
@@ -85,7 +88,8 @@ class TreeFlow:
             they are few, shallow and slow: leaves that know the targets make the flow too sure of itself.
         location: How those are fitted that predict the location; ``None`` for none.
         folds: How many parts the rows are cut into for that, at least 2.
-        width: Length of the embedding of the leaves.
+        width: Length of the embedding of the leaves; ``None`` for 2 beside a location, which says most of what they
+            would, and 16 without one.
         head: The form of the density.
 
     Reference:
@@ -99,17 +103,22 @@ class TreeFlow:
     trees: Any = field(default_factory=lambda: Trees(number=100, depth=2, learning_rate=0.03))
     location: Trees | None = field(default_factory=Trees)
     folds: int = 5
-    width: int = 16
+    width: int | None = None
     head: Head | str = "spline"
 
     def __post_init__(self) -> None:
         check_count(self.folds, "folds", 2)
-        check_count(self.width, "width")
+        check_count(self.embedded, "width")
 
     @property
     def density(self) -> Head:
         """The head, if it was named."""
         return make_head(self.head)
+
+    @property
+    def embedded(self) -> int:
+        """The length of the embedding of the leaves."""
+        return self.width if self.width is not None else _WIDTHS[self.location is None]
 
 
 Method = ConditionalFlow | RegFlow | TreeFlow
@@ -131,8 +140,8 @@ def make_method(method: Method | str) -> Method:
         ArgumentError: If there is none of that name.
 
     Example:
-        >>> make_method("treeflow").width
-        16
+        >>> make_method("treeflow").embedded
+        2
     """
     if isinstance(method, Method):
         return method

@@ -97,7 +97,7 @@ class TreeReader(NamedTuple):
 
     def build(self, method: Any, *, generator: torch.Generator) -> tuple[nn.Module, int]:
         """Build a method's embedding of the leaves, and say how long its vectors are."""
-        net = LeafEmbedding(self.leaves.sizes, kept=self.kept, width=method.width, generator=generator)
+        net = LeafEmbedding(self.leaves.sizes, kept=self.kept, width=method.embedded, generator=generator)
         return net, net.outputs
 
     def first_layers(self, targets: int, length: int) -> list[AbstractBijection]:
