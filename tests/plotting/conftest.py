@@ -1,5 +1,6 @@
 """One small real answer for all tests of this room: a mixed table, two classes, two answers a row."""
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,6 +13,14 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from counterflow.counterfactuals import PPCEF, Question, background, explain, learn_background
 from counterflow.models import adapt
 from counterflow.tables import Constraints, Schema, TableCodec
+
+
+@pytest.fixture(autouse=True)
+def no_figure_stays_open():
+    """Figures that pyplot keeps, of this test or of those before it, are closed."""
+    plt.close("all")
+    yield
+    plt.close("all")
 
 
 def applicants(rows: int = 120) -> tuple[pd.DataFrame, np.ndarray]:
