@@ -21,7 +21,7 @@ from experiments.plugin_models import Judge
 
 __all__ = ["changed", "classes", "densities", "draws", "edits"]
 
-_STRENGTHS = (0.25, 0.5, 0.75, 1.0, 1.25)
+_STRENGTHS = (0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0)
 _TEMPERATURES = (1.0, 0.9, 0.8)
 
 
