@@ -106,10 +106,8 @@ class TableLaw:
         return (low + high) / 2
 
     def _log_density(self, points: Tensor, x: Tensor) -> Tensor:
-        flat = self.regression.log_prob(points.reshape(-1, 1), x.repeat_interleave(points.shape[1], 0))
-        return flat.view(points.shape)
+        return self.regression.log_prob_each(points.unsqueeze(2), x)
 
     def _best(self, draws: Tensor, x: Tensor) -> Tensor:
-        many = x.repeat_interleave(draws.shape[1], 0)
-        density = self.regression.log_prob(draws.flatten(0, 1), many).view(draws.shape[:2])
+        density = self.regression.log_prob_each(draws, x)
         return draws[torch.arange(len(draws)), density.argmax(1)]

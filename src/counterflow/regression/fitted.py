@@ -127,18 +127,20 @@ class DensityRegression:
         self, y: Float[Tensor, "rows *targets"], x: Float[Tensor, "rows *shape"], *, horizon: Any = None
     ) -> Float[Tensor, " rows"]:
         """Compute the natural log-density of each target, per unit of y."""
-        y = self._targets(y, len(x))
-        read = self.read(x, horizon)
-        parts = zip(self.units.inward(y).split(10_000), read.split(10_000), strict=True)
-        return torch.cat([self.ensemble(*part) for part in parts]) - self.units.scale.log().sum()
+        return self._log_density(self._targets(y, len(x)), self.read(x, horizon))
 
     def log_prob_many(
         self, y: Float[Tensor, "points targets"], x: Float[Tensor, "1 *shape"], *, horizon: Any = None
     ) -> Float[Tensor, " points"]:
         """Compute the log-density of many targets under one x."""
-        read = self.read(x, horizon).expand(len(y), *self.read(x, horizon).shape[1:])
-        parts = zip(self.units.inward(y.double()).split(10_000), read.split(10_000), strict=True)
-        return torch.cat([self.ensemble(*part) for part in parts]) - self.units.scale.log().sum()
+        return self.log_prob_each(y.unsqueeze(0), x, horizon=horizon)[0]
+
+    def log_prob_each(
+        self, y: Float[Tensor, "rows k targets"], x: Float[Tensor, "rows *shape"], *, horizon: Any = None
+    ) -> Float[Tensor, "rows k"]:
+        """Compute the log-density of k targets under each x, which is read once."""
+        many = self.read(x, horizon).repeat_interleave(y.shape[1], 0)
+        return self._log_density(y.double().flatten(0, 1), many).view(y.shape[:2])
 
     def sample(
         self,
@@ -253,6 +255,10 @@ class DensityRegression:
         ensemble = ready(build_ensemble(method, reader, len(units.center), members=config["members"]))
         ensemble.load_state_dict(saved.part("ensemble"))
         return cls(ensemble, reader, method, units)
+
+    def _log_density(self, y: Tensor, read: Tensor) -> Tensor:
+        parts = zip(self.units.inward(y).split(10_000), read.split(10_000), strict=True)
+        return torch.cat([self.ensemble(*part) for part in parts]) - self.units.scale.log().sum()
 
     def _targets(self, y: Any, rows: int) -> Tensor:
         y = torch.as_tensor(y).double()
