@@ -53,12 +53,19 @@ class TableLaw:
         if not self.whole:
             return self.regression.log_prob(y, x)
         if self.regression.targets == 1:
-            ends = torch.cat([y - 0.5, y + 0.5], 1)
-            low, high = self.regression.cdf(ends, x).unbind(1)
-            return (high - low).clamp(min=torch.finfo(torch.float64).tiny).log()
+            return self.log_likelihood_each(x, y)[:, 0]
         noise = torch.rand(_CELL_DRAWS, y.shape[1], dtype=y.dtype, generator=torch.Generator().manual_seed(0)) - 0.5
         each = torch.stack([self.regression.log_prob(y + move, x) for move in noise])
         return each.logsumexp(0) - torch.tensor(_CELL_DRAWS).log()
+
+    def log_likelihood_each(
+        self, x: Float[Tensor, "rows features"], values: Float[Tensor, "rows k"]
+    ) -> Float[Tensor, "rows k"]:
+        """The same of k values of one target in each row."""
+        if not self.whole:
+            return self.regression.log_prob_each(values.unsqueeze(2), x)
+        low, high = self.regression.cdf(torch.cat([values - 0.5, values + 0.5], 1), x).chunk(2, 1)
+        return (high - low).clamp(min=torch.finfo(torch.float64).tiny).log()
 
     def summary(self, x: Float[Tensor, "rows features"], kind: Kind, *, draws: int) -> Float[Tensor, "rows targets"]:
         """The mean, the median or the mode of each row."""
@@ -95,18 +102,15 @@ class TableLaw:
 
     def _highest(self, points: Tensor, x: Tensor) -> Tensor:
         """The highest of the points, then a search between its neighbors."""
-        best = self._log_density(points, x).argmax(1, keepdim=True)
+        best = self.regression.log_prob_each(points.unsqueeze(2), x).argmax(1, keepdim=True)
         low = points.gather(1, (best - 1).clamp(min=0))
         high = points.gather(1, (best + 1).clamp(max=points.shape[1] - 1))
         for _ in range(_REFINED):
             third = (high - low) / 3
             inner = torch.cat([low + third, high - third], 1)
-            rises = self._log_density(inner, x).diff(dim=1) > 0
+            rises = self.regression.log_prob_each(inner.unsqueeze(2), x).diff(dim=1) > 0
             low, high = torch.where(rises, inner[:, :1], low), torch.where(rises, high, inner[:, 1:])
         return (low + high) / 2
-
-    def _log_density(self, points: Tensor, x: Tensor) -> Tensor:
-        return self.regression.log_prob_each(points.unsqueeze(2), x)
 
     def _best(self, draws: Tensor, x: Tensor) -> Tensor:
         density = self.regression.log_prob_each(draws, x)

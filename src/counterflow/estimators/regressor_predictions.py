@@ -91,8 +91,7 @@ class AbstractLawPredictions(RegressorMixin, BaseEstimator, ABC):
             ArgumentError: There are several targets: see :meth:`log_likelihood`.
         """
         x, values = self._grid(X, y, "predict_density")
-        many = x.repeat_interleave(values.shape[1], 0)
-        return self._law.log_likelihood(many, values.reshape(-1, 1)).exp().view(values.shape).numpy()
+        return self._law.log_likelihood_each(x, values).exp().numpy()
 
     def predict_cdf(self, X: Any, y: Any) -> Float[np.ndarray, "rows values"]:
         """Compute P(Y <= y | x) of one target, exactly; arguments as in :meth:`predict_density`."""
