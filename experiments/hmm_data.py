@@ -53,6 +53,15 @@ class Known:
             x[states == state] = draw(int((states == state).sum()), generator)
         return x.numpy(), states.numpy()
 
+    def grid(self) -> tuple[np.ndarray, float]:
+        """Points all over the box, and how much of it each stands for."""
+        points = 4001 if self.corners.shape[1] == 1 else 161
+        axes = [
+            torch.linspace(low, high, points, dtype=torch.float64) for low, high in self.corners.T.double().tolist()
+        ]
+        cell = float(np.prod([axis[1] - axis[0] for axis in axes]))
+        return torch.cartesian_prod(*axes).view(-1, len(axes)).numpy(), cell
+
     def densities(self, x: np.ndarray) -> Tensor:
         """The log-density of each row under each state."""
         points = torch.from_numpy(x)

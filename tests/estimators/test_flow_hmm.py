@@ -3,6 +3,7 @@
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from sklearn.base import clone
@@ -83,6 +84,11 @@ def test_a_stream_is_the_series_one_at_a_time(fitted):
     for bad in ([1.0, 2.0], [math.inf], []):
         with pytest.raises(DataError, match="an observation must be 1 finite numbers"):
             stream.update(bad)
+    with pytest.raises(DataError, match=r"row 0 of X holds 1e\+200 in column 0"):
+        stream.update([1e200])
+    frozen = X[30]
+    frozen.flags.writeable = False
+    assert stream.update(frozen) == pytest.approx(hmm.predict_proba(X[:31])[-1])
 
 
 def test_saved_and_loaded_it_is_the_same_bit_by_bit(fitted, tmp_path):
@@ -92,6 +98,41 @@ def test_saved_and_loaded_it_is_the_same_bit_by_bit(fitted, tmp_path):
     assert np.array_equal(again.sample(9, random_state=0)[0], hmm.sample(9, random_state=0)[0])
     assert again.get_params() == hmm.get_params()
     assert again.report_ == hmm.report_
+
+
+def test_names_of_columns_are_saved(tmp_path):
+    X = np.random.default_rng(0).normal(0, [1.0, 100.0], (60, 2))
+    frame = pd.DataFrame(X, columns=["a", "b"])
+    hmm = FlowHMM(1, flow="linear", layers=None, max_epochs=1, random_state=0).fit(frame)
+    again = FlowHMM.load(hmm.save(tmp_path / "hmm"))
+    assert again.score(frame) == hmm.score(frame)
+    for model in (hmm, again):
+        with pytest.raises(DataError, match="feature names should match"):
+            model.score(frame[["b", "a"]])
+
+
+def test_what_lies_far_out_takes_nothing_from_the_others(fitted):
+    hmm, X, _ = fitted
+    far = X.copy()
+    far[::45] = 1e20
+    others = np.arange(len(X)) % 45 > 20
+    assert (hmm.predict(far) == hmm.predict(X))[others].all()
+    far[45] = 1e200
+    with pytest.raises(DataError, match=r"row 45 of X holds 1e\+200 in column 0, more than 1e\+100 standard"):
+        hmm.predict(far)
+
+
+def test_an_emission_says_nothing_of_what_was_not_observed(fitted):
+    hmm = clone(fitted[0]).set_params(missing="skip")
+    hmm.fit(fitted[1], LENGTHS)
+    assert hmm.emission_log_density([[np.nan]]).tolist() == [[0.0, 0.0]]
+
+
+def test_small_units_are_no_constants():
+    X, states = series(400)
+    quick = {"flow": "linear", "layers": None, "max_epochs": 2, "random_state": 0}
+    found, small = (FlowHMM(2, **quick).fit(X * unit).score(X * unit) for unit in (1.0, 1e-13))
+    assert small == pytest.approx(found - math.log(1e-13))
 
 
 def test_the_same_seed_gives_the_same_model(fitted):
@@ -148,6 +189,10 @@ def test_as_few_states_as_predict_as_well_as_any():
     for refused, candidates in bad:
         with pytest.raises(ArgumentError, match="needs candidates, validation above 0 and a seed as random_state"):
             select_states(refused, X, candidates=candidates)
+    with pytest.raises(DataError, match="at least 5 held-out observations to compare by, got 1"):
+        select_states(settings, X[:10], candidates=[1])
+    with pytest.raises(DataError, match="6 states need at least 60 observations"):
+        select_states(settings, X[:50])
 
 
 X20 = np.arange(20.0)[:, None] % 7
@@ -155,6 +200,8 @@ BAD_FITS = {
     "lengths do not add up": (X20, [10, 9], {}, "lengths must add up to the 20 rows of X, got a sum of 19"),
     "lengths are no numbers": (X20, ["a"], {}, "lengths must be a list of whole numbers"),
     "lengths are no whole numbers": (X20, [10.0, 10.0], {}, "lengths must be a list of whole numbers"),
+    "lengths are ragged": (X20, [[1], [1, 2]], {}, "lengths must be a list of whole numbers"),
+    "lengths are long": (X20, [0] * 30, {}, "got 30 of which the least is 0"),
     "lengths hold a zero": (X20, [20, 0], {}, "lengths must be whole numbers of at least 1"),
     "one observation": (X20[:1], None, {}, "2 states need at least 20 observations, got n_samples=1"),
     "no observation follows another": (X20, [1] * 20, {}, "no observation is followed by another"),

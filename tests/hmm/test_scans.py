@@ -7,7 +7,7 @@ import torch
 
 from counterflow.core.errors import DataError, ShapeError
 from counterflow.hmm import forward_filter, log_likelihood, log_space, scaled, smooth, viterbi
-from counterflow.hmm.blocks import Law, cut, join
+from counterflow.hmm.blocks import Law, cut, join, leveled
 from tests.hmm.plain import chance, enumerate_paths, law, step_by_step
 
 SHORT = [4, 1, 6]
@@ -84,7 +84,7 @@ def test_a_long_viterbi_path_is_as_likely_as_that_of_a_plain_loop():
 @pytest.mark.parametrize("spread", [3.0, 2000.0])
 def test_scaled_products_are_logarithms(spread):
     """Also where densities differ by more than the smallest double."""
-    blocks, known = cut(densities(400, 3, spread=spread), [150, 250]), Law(*law(3).values())
+    blocks, known = cut(leveled(densities(400, 3, spread=spread))[0], [150, 250]), Law(*law(3).values())
     assert scaled.suits(blocks, known)
     found = []
     for algebra in (scaled, log_space):
@@ -105,6 +105,19 @@ def test_a_missing_observation_is_summed_over():
     _, chances = enumerate_paths(density, **laws)
     torch.testing.assert_close(forward_filter(density, **laws).log_predictive.sum(), chances.logsumexp(0))
     assert abs(forward_filter(density, **laws).log_predictive[2]) < 1e-12
+
+
+def test_an_observation_far_from_all_states_takes_nothing_from_the_others(laws):
+    """Of huge log-densities that are alike under all states, sums would keep nothing but their rounding."""
+    density = densities(300, 3)
+    far = density.clone()
+    far[::45] -= 2.0**90
+    assert torch.equal(far[45], torch.full((3,), -(2.0**90)).double())
+    even = torch.where((far < -1e20), 0.0, density)
+    assert torch.equal(viterbi(far, **laws), viterbi(even, **laws))
+    for ours, theirs in zip(smooth(far, **laws)[::2], smooth(even, **laws)[::2], strict=True):
+        torch.testing.assert_close(ours, theirs)
+    torch.testing.assert_close(forward_filter(far, **laws)[0], forward_filter(even, **laws)[0])
 
 
 def test_what_is_impossible_is_said_and_ends_with_its_sequence(laws):

@@ -25,7 +25,7 @@ from counterflow.estimators.density_folder import (
     report_to_plain,
 )
 from counterflow.estimators.density_rows import training_rows
-from counterflow.estimators.inputs import checked_table, codec_for, seed_from
+from counterflow.estimators.inputs import checked_table, codec_for, columns_from_plain, columns_to_plain, seed_from
 from counterflow.estimators.table_density import TableDensity
 from counterflow.persistence import join_parts, load_folder, save_folder
 from counterflow.tables import FlowEncoding, Schema, TableCodec, take_rows
@@ -215,13 +215,12 @@ class FlowDensity(DensityMixin, BaseEstimator):
             PersistenceError: The flow was composed by hand, or the folder cannot be written.
         """
         check_is_fitted(self, "density_")
-        names = getattr(self, "feature_names_in_", None)
         config = {
             "params": params_to_plain(self.get_params(deep=False), self.density_),
             "flow": self.density_.flow.config,
             "whitened": self.density_.whitened,
             "encoding": self.density_.encoding.config,
-            "columns": {"number": self.n_features_in_, "names": None if names is None else names.tolist()},
+            "columns": columns_to_plain(self),
             "frame": blank_to_plain(self._blank),
             "report": report_to_plain(self.report_),
         }
@@ -246,9 +245,7 @@ class FlowDensity(DensityMixin, BaseEstimator):
         encoding = FlowEncoding.from_config(config["encoding"], saved.part("encoding"))
         flow = rebuild_flow(config["flow"], whitened=config["whitened"]).double()
         flow.load_state_dict(saved.part("flow"))
-        estimator.n_features_in_ = config["columns"]["number"]
-        if config["columns"]["names"] is not None:
-            estimator.feature_names_in_ = np.array(config["columns"]["names"], dtype=object)
+        columns_from_plain(estimator, config["columns"])
         blank = plain_to_blank(config["frame"], encoding.schema)
         estimator._keep(TableDensity(encoding, flow, draws=estimator.draws), report_from_plain(config["report"]), blank)
         return estimator

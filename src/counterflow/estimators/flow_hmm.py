@@ -18,7 +18,7 @@ from counterflow.estimators.density_folder import report_from_plain, report_to_p
 from counterflow.estimators.hmm_learning import HmmPlan, Learned, learn, model_config, model_from_config
 from counterflow.estimators.hmm_series import Scale, check_enough, checked_series, series_lengths
 from counterflow.estimators.hmm_stream import HmmStream
-from counterflow.estimators.inputs import seed_from
+from counterflow.estimators.inputs import columns_from_plain, columns_to_plain, seed_from
 from counterflow.hmm import draw
 from counterflow.hmm.model import observed
 from counterflow.persistence import join_parts, load_folder, save_folder
@@ -207,9 +207,10 @@ class FlowHMM(BaseEstimator):
         return self.model_.smooth(z, known).log_posterior.exp().numpy()
 
     def emission_log_density(self, X: Any) -> Float[np.ndarray, "rows states"]:
-        """Compute the log-density of each observation under each state, whatever came before."""
+        """Compute the log-density of each observation, 0 where there was none, under each state, whatever came before."""
         z, _ = self._series(X, None)
-        return (self.model_.log_density(z) - self.scale_.log_volume).numpy()
+        density = self.model_.log_density(z) - self.scale_.log_volume
+        return torch.where(observed(z).unsqueeze(1), density, 0.0).numpy()
 
     def sample(
         self, n_samples: int = 1, random_state: Any = None
@@ -248,7 +249,12 @@ class FlowHMM(BaseEstimator):
             "flow": params["flow"] if isinstance(params["flow"], str) else built["emissions"][0]["recipe"],
             "random_state": int(seed) if isinstance(seed, int | np.integer) else None,
         }
-        config = {"params": params, "model": built, "report": report_to_plain(self.report_)}
+        config = {
+            "params": params,
+            "model": built,
+            "report": report_to_plain(self.report_),
+            "columns": columns_to_plain(self),
+        }
         tensors = {"model": self.model_.state_dict(), "scale": self.scale_.__dict__}
         return save_folder(folder, _KIND, config=config, tensors=join_parts(tensors))
 
@@ -264,6 +270,7 @@ class FlowHMM(BaseEstimator):
         estimator = cls(**{**params, "hidden": tuple(params["hidden"])})
         model = model_from_config(saved.config["model"], saved.part("model"))
         report = report_from_plain(saved.config["report"])
+        columns_from_plain(estimator, saved.config["columns"])
         estimator._keep(Learned(model, report, torch.zeros(0, dtype=torch.float64)), Scale(**saved.part("scale")))
         return estimator
 
@@ -291,4 +298,3 @@ class FlowHMM(BaseEstimator):
         self.model_, self.report_, self.scale_ = learned.model, learned.report, scale
         self.held_out_ = (learned.held - scale.log_volume).numpy()
         self.n_iter_ = learned.report.epochs
-        self.n_features_in_ = learned.model.features

@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from counterflow.core.errors import ArgumentError
+from counterflow.core.errors import ArgumentError, DataError
 from counterflow.estimators.flow_hmm import FlowHMM
 
 __all__ = ["StateSelection", "select_states"]
 
 _STRETCH = 50
+_FEWEST = 5
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ def select_states(
 
     Raises:
         ArgumentError: Nothing is held out, the seed is not fixed, or there is no candidate.
-        DataError: As in :meth:`FlowHMM.fit`.
+        DataError: As in :meth:`FlowHMM.fit`, or too few observations are held out.
 
     Reference:
         Breiman, Friedman, Olshen, Stone, "Classification and Regression Trees", 1984, section 3.4.3 (one standard
@@ -75,8 +76,11 @@ def select_states(
             f"{numbers}, {estimator.validation} and {estimator.random_state!r}. Pass FlowHMM(random_state=0)."
         )
     settings = estimator.get_params(deep=False)
-    fitted = {number: FlowHMM(**(settings | {"n_states": number})).fit(X, lengths) for number in numbers}
-    held = {number: each.held_out_ for number, each in fitted.items()}
+    fitted: dict[int, FlowHMM] = {}
+    for number in reversed(numbers):  # if there are too few rows for the most states, it is said at once
+        fitted[number] = FlowHMM(**(settings | {"n_states": number})).fit(X, lengths)
+        _check_held(fitted[number].held_out_)
+    held = {number: fitted[number].held_out_ for number in numbers}
     best = max(held, key=lambda number: held[number].mean())
     behind = {number: held[best] - scores for number, scores in held.items()}
     shortfall = {number: float(values.mean()) for number, values in behind.items()}
@@ -84,6 +88,14 @@ def select_states(
     chosen = min(number for number in numbers if shortfall[number] <= error[number])
     scores = {number: float(values.mean()) for number, values in held.items()}
     return StateSelection(scores, shortfall, error, chosen, fitted[chosen])
+
+
+def _check_held(held: Float[np.ndarray, " rows"]) -> None:
+    if len(held) < _FEWEST:
+        raise DataError(
+            f"select_states needs at least {_FEWEST} held-out observations to compare by, got {len(held)}. "
+            "Give more rows, or a larger validation."
+        )
 
 
 def _error(values: Float[np.ndarray, " rows"]) -> float:

@@ -20,6 +20,7 @@ __all__ = ["MISSING", "Scale", "checked_series", "check_enough", "series_lengths
 MISSING = ("error", "skip")
 
 _ROWS_OF_A_STATE = 10
+_FARTHEST = 1e100
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class Scale:
         """
         rows = x[observed(x)]
         deviation = rows.std(0, correction=0)
-        flat = (deviation <= 1e-12 * rows.abs().amax(0).clamp(min=1.0)).nonzero()[:, 0].tolist()
+        flat = (deviation <= 1e-12 * rows.abs().amax(0)).nonzero()[:, 0].tolist()
         if flat:
             raise DataError(f"every column of X must vary, but column {flat[0]} is constant. Leave it out.")
         return cls(rows.mean(0), deviation)
@@ -54,8 +55,21 @@ class Scale:
         return float(self.deviation.log().sum())
 
     def standardized(self, x: Float[Tensor, "rows features"]) -> Float[Tensor, "rows features"]:
-        """From the data's units to standard ones."""
-        return (x - self.center) / self.deviation
+        """From the data's units to standard ones.
+
+        Raises:
+            DataError: A value is so far out that the square of its distance is infinite.
+        """
+        z = (x - self.center) / self.deviation
+        far = (z.abs() > _FARTHEST).nonzero().tolist()
+        if far:
+            row, column = far[0]
+            raise DataError(
+                f"row {row} of X holds {x[row, column].item():.4g} in column {column}, more than {_FARTHEST:g} "
+                "standard deviations from its mean, where no density can be computed. Correct the value, or make it "
+                'NaN and pass missing="skip".'
+            )
+        return z
 
     def restored(self, z: Float[Tensor, "rows features"]) -> Float[Tensor, "rows features"]:
         """And back."""
@@ -102,7 +116,10 @@ def series_lengths(lengths: Any, rows: int) -> list[int]:
     """
     if lengths is None:
         return [rows]
-    known = np.asarray(lengths)
+    try:
+        known = np.asarray(lengths)
+    except ValueError as error:
+        raise DataError(f"lengths must be a list of whole numbers: {error}. Give the rows of each sequence.") from error
     if known.ndim != 1 or known.dtype.kind not in "iu" or not known.size:
         raise DataError(f"lengths must be a list of whole numbers, got {lengths!r}. Give the rows of each sequence.")
     return checked_lengths(known.tolist(), rows)

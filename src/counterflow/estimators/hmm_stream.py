@@ -38,9 +38,9 @@ class HmmStream:
             The chance of each state, given it and all before.
 
         Raises:
-            DataError: It is not one observation of finite numbers.
+            DataError: It is not one observation of finite numbers, or so far out that no density can be computed.
         """
-        row = torch.as_tensor(np.asarray(x, dtype=np.float64)).reshape(-1)
+        row = torch.from_numpy(np.array(x, dtype=np.float64)).reshape(-1)
         if len(row) != self._filter.model.features or bool(row.isinf().any()):
             raise DataError(
                 f"an observation must be {self._filter.model.features} finite numbers, or NaN, got {row.tolist()}. "

@@ -11,7 +11,15 @@ from counterflow.core.errors import ArgumentError, DataError
 from counterflow.core.random import derive_seed
 from counterflow.tables import Backend, Schema, TableCodec, backend_of
 
-__all__ = ["checked_table", "checked_weights", "codec_for", "seed_from", "table_names"]
+__all__ = [
+    "checked_table",
+    "checked_weights",
+    "codec_for",
+    "columns_from_plain",
+    "columns_to_plain",
+    "seed_from",
+    "table_names",
+]
 
 
 def checked_table(
@@ -71,6 +79,29 @@ def table_names(X: Any) -> tuple[str, ...] | None:
     if backend_of(X) == "numpy":
         return None
     return tuple(str(name) for name in (X.column_names if backend_of(X) == "pyarrow" else X.columns))
+
+
+def columns_to_plain(estimator: BaseEstimator) -> dict[str, Any]:
+    """The columns that ``fit`` saw, as plain data."""
+    names = getattr(estimator, "feature_names_in_", None)
+    return {
+        "number": getattr(estimator, "n_features_in_", None),
+        "names": None if names is None else np.asarray(names).tolist(),
+    }
+
+
+def columns_from_plain(estimator: Any, columns: dict[str, Any]) -> None:
+    """Give a loaded estimator the columns that :func:`columns_to_plain` wrote.
+
+    Example:
+        >>> estimator = BaseEstimator()
+        >>> columns_from_plain(estimator, {"number": 1, "names": ["age"]})
+        >>> columns_to_plain(estimator)
+        {'number': 1, 'names': ['age']}
+    """
+    estimator.n_features_in_ = columns["number"]
+    if columns["names"] is not None:
+        estimator.feature_names_in_ = np.array(columns["names"], dtype=object)
 
 
 def codec_for(schema: Schema, X: Any) -> TableCodec:

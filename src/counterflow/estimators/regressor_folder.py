@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from counterflow.estimators.inputs import columns_from_plain, columns_to_plain
 from counterflow.estimators.regressor_intervals import Conformal
 from counterflow.estimators.regressor_law import TableLaw
 from counterflow.estimators.regressor_rows import RowReader
@@ -28,7 +29,6 @@ def save_regressor(estimator: "FlowRegressor", folder: str | Path) -> Path:
     rows, units = law.rows.to_parts()
     conformal = estimator.conformal_
     scores = {} if conformal is None else {"conformal": {"scores": torch.from_numpy(conformal.scores)}}
-    names = getattr(estimator, "feature_names_in_", None)
     config = {
         "params": _params(estimator),
         "regression": regression,
@@ -36,7 +36,7 @@ def save_regressor(estimator: "FlowRegressor", folder: str | Path) -> Path:
         "flat": law.flat,
         "whole": law.whole,
         "calibrated": conformal is not None,
-        "columns": {"number": estimator.n_features_in_, "names": None if names is None else names.tolist()},
+        "columns": columns_to_plain(estimator),
     }
     return save_folder(folder, _KIND, config=config, tensors=join_parts({**tensors, "rows": units, **scores}))
 
@@ -51,9 +51,7 @@ def load_regressor(estimator: "FlowRegressor", folder: str | Path, *, embedding:
     params = config["params"]
     schema = None if params["schema"] is None else Schema.from_dict(params["schema"])
     estimator.set_params(**{**params, "schema": schema, "method": regression.method})
-    estimator.n_features_in_ = config["columns"]["number"]
-    if config["columns"]["names"] is not None:
-        estimator.feature_names_in_ = np.array(config["columns"]["names"], dtype=object)
+    columns_from_plain(estimator, config["columns"])
     estimator._keep(TableLaw(regression, rows, flat=config["flat"], whole=config["whole"]), conformal)
     return estimator
 

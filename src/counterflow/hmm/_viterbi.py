@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from counterflow.hmm.blocks import Blocks, Law, cut, join
+from counterflow.hmm.blocks import Blocks, Law, cut, join, leveled
 from counterflow.hmm.log_space import entries, products
 
 __all__ = ["follow", "viterbi"]
@@ -46,7 +46,7 @@ def viterbi(
         >>> viterbi(density, log_start=torch.zeros(2), log_transition=stay).tolist()
         [0, 0, 0]
     """
-    blocks, law = cut(log_density, lengths), Law(log_start, log_transition)
+    blocks, law = cut(leveled(log_density)[0], lengths), Law(log_start, log_transition)
     entry = entries(products(blocks, law, add=torch.amax), add=torch.amax)
     pointers, last = _best_before(blocks, law, entry)
     paths, before = _follow_back(pointers)

@@ -20,7 +20,10 @@ from torch.nn import functional
 
 from counterflow.core.errors import DataError, ShapeError
 
-__all__ = ["Blocks", "Law", "checked_lengths", "cut", "finite", "first_rows", "join"]
+__all__ = ["Blocks", "Law", "checked_lengths", "cut", "finite", "first_rows", "join", "leveled"]
+
+
+_SHOWN = 20
 
 
 class Law(NamedTuple):
@@ -66,7 +69,8 @@ of rows of each sequence, in their order.
         return [rows]
     known = torch.as_tensor(lengths)
     if known.dim() != 1 or known.is_floating_point() or not len(known) or int(known.min()) < 1:
-        raise DataError(f"lengths must be whole numbers of at least 1, got {lengths}. Leave empty sequences out.")
+        shown = repr(lengths) if known.numel() <= _SHOWN else f"{known.numel()} of which the least is {known.min()}"
+        raise DataError(f"lengths must be whole numbers of at least 1, got {shown}. Leave empty sequences out.")
     if int(known.sum()) != rows:
         raise DataError(
             f"lengths must add up to the {rows} rows of X, got a sum of {int(known.sum())}. "
@@ -106,6 +110,22 @@ def cut(log_density: Float[Tensor, "rows states"], lengths: Sequence[int] | None
     resets[rows:] = True
     padded = functional.pad(log_density, (0, 0, 0, time * blocks - rows))
     return Blocks(padded.view(blocks, time, states).permute(1, 2, 0).contiguous(), resets.view(blocks, time).T, rows)
+
+
+def leveled(
+    log_density: Float[Tensor, "rows states"],
+) -> tuple[Float[Tensor, "rows states"], Float[Tensor, " rows"]]:
+    """Log-densities relative to the largest of their row, and the largest.
+
+    What tells the states apart would else be lost in the rounding of sums with an observation far from all of them.
+
+    Example:
+        >>> relative, level = leveled(torch.tensor([[-1e20, -2e20], [-math.inf, -math.inf]]))
+        >>> relative[0].tolist()[0], level.tolist()[1]
+        (0.0, 0.0)
+    """
+    level = finite(log_density.amax(1))
+    return log_density - level.unsqueeze(1), level
 
 
 def join(values: Tensor, rows: int) -> Tensor:

@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from counterflow.hmm import log_space, scaled
-from counterflow.hmm.blocks import Law, cut, join
+from counterflow.hmm.blocks import Law, cut, join, leveled
 
 __all__ = ["Filtered", "forward_filter"]
 
@@ -62,7 +62,9 @@ def forward_filter(
         >>> [round(chance, 4) for chance in found.log_predictive.exp().tolist()]
         [0.3, 0.3]
     """
-    blocks, law = cut(log_density, lengths), Law(log_start, log_transition)
+    relative, level = leveled(log_density)
+    blocks, law = cut(relative, lengths), Law(log_start, log_transition)
     algebra: Any = scaled if scaled.suits(blocks, law) else log_space
     found = algebra.forward(blocks, law, algebra.entries(algebra.products(blocks, law)))
-    return Filtered(*(join(values, blocks.rows) for values in found))
+    posterior, predictive = (join(values, blocks.rows) for values in found)
+    return Filtered(posterior, predictive + level)

@@ -4,6 +4,7 @@ Where every transition is possible, :math:`A_{ij} \ge \varepsilon`, a state that
 others at the next, and what it lost is less than the smallest double over :math:`\varepsilon` of the whole. So the
 result is that of :mod:`~counterflow.hmm.log_space` up to rounding, at a fraction of the exponentials. Logarithms of
 posteriors are taken of what was predicted, before the density comes in, and are right far below the smallest double.
+Densities come relative to the largest of their observation (:func:`~counterflow.hmm.blocks.leveled`).
 """
 
 from typing import NamedTuple
@@ -40,7 +41,7 @@ def products(blocks: Blocks, law: Law) -> Float[Tensor, "states states blocks"]:
     states, width = blocks.log_density.shape[1:]
     back = law.log_transition.exp().T.contiguous()
     now = torch.eye(states, dtype=back.dtype, device=back.device).unsqueeze(-1).expand(-1, -1, width)
-    for density, start in zip(_shares(blocks), _starts(blocks, law), strict=True):
+    for density, start in zip(blocks.log_density.exp(), _starts(blocks, law), strict=True):
         moved = (back @ now.reshape(states, -1)).view(states, states, width) * density.unsqueeze(1)
         if start is not None:
             moved = torch.where(start.resets, start.posterior.unsqueeze(1) * now.sum(0), moved)
@@ -64,7 +65,7 @@ def forward(
     """Posteriors and predictive densities, both as logarithms, from the posteriors at the entries."""
     back = law.log_transition.exp().T.contiguous()
     now, predicted, totals = entry, [], []
-    for density, start in zip(_shares(blocks), _starts(blocks, law), strict=True):
+    for density, start in zip(blocks.log_density.exp(), _starts(blocks, law), strict=True):
         predicted.append(back @ now)
         now = predicted[-1] * density
         totals.append(now.sum(0))
@@ -72,7 +73,7 @@ def forward(
         if start is not None:
             now = torch.where(start.resets, start.posterior, now)
     joint = torch.stack(predicted).log_().add_(blocks.log_density)
-    predictive = torch.stack(totals).log_().add_(blocks.log_density.amax(1))
+    predictive = torch.stack(totals).log_()
     _put_starts(joint, predictive, blocks, law)
     return joint.sub_(predictive.unsqueeze(1)), predictive
 
@@ -89,7 +90,7 @@ def backward(blocks: Blocks, law: Law, ending: Float[Tensor, "states blocks"]) -
     """The logarithm of what follows each observation, up to a constant; what follows an end is nothing."""
     transition = law.log_transition.exp()
     now, passed = ending, [ending]
-    for density, resets in zip(_shares(blocks).flip(0)[:-1], blocks.reset_at()[:0:-1], strict=True):
+    for density, resets in zip(blocks.log_density.exp().flip(0)[:-1], blocks.reset_at()[:0:-1], strict=True):
         now = transition @ (density * now)
         now = now / now.sum(0)
         if resets is not None:
@@ -111,11 +112,6 @@ def count(
     chance = ((transition.T @ old) * new).sum(1, keepdim=True)
     new = (new / chance).masked_fill(blocks.resets.unsqueeze(1), 0.0)
     return transition * torch.bmm(old, new.transpose(1, 2)).sum(0)
-
-
-def _shares(blocks: Blocks) -> Float[Tensor, "time states blocks"]:
-    """The densities of each observation as shares of the largest."""
-    return (blocks.log_density - blocks.log_density.amax(1, keepdim=True)).exp()
 
 
 class _Start(NamedTuple):

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from counterflow.hmm import log_space, scaled
-from counterflow.hmm.blocks import Law, checked_lengths, cut, finite, first_rows, join
+from counterflow.hmm.blocks import Law, checked_lengths, cut, finite, first_rows, join, leveled
 
 __all__ = ["Smoothed", "smooth"]
 
@@ -63,7 +63,8 @@ def smooth(
         >>> round(found.starts.sum().item(), 4), round(found.transitions.sum().item(), 4)
         (2.0, 1.0)
     """
-    blocks, law = cut(log_density, lengths), Law(log_start, log_transition)
+    relative, level = leveled(log_density)
+    blocks, law = cut(relative, lengths), Law(log_start, log_transition)
     algebra: Any = scaled if scaled.suits(blocks, law) else log_space
     products = algebra.products(blocks, law)
     filtered, predictive = algebra.forward(blocks, law, algebra.entries(products))
@@ -73,7 +74,8 @@ def smooth(
     before = torch.cat((_entries(filtered), filtered[:-1]))
     transitions = algebra.count(blocks, law, before, blocks.log_density + future)
     first = first_rows(checked_lengths(lengths, blocks.rows)).to(posterior.device)
-    return Smoothed(posterior, join(predictive, blocks.rows), posterior[first].exp().sum(0), transitions)
+    predictive = join(predictive, blocks.rows) + level
+    return Smoothed(posterior, predictive, posterior[first].exp().sum(0), transitions)
 
 
 def _entries(filtered: Tensor) -> Float[Tensor, "one states blocks"]:
