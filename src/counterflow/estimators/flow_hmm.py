@@ -207,7 +207,7 @@ class FlowHMM(BaseEstimator):
         return self.model_.smooth(z, known).log_posterior.exp().numpy()
 
     def emission_log_density(self, X: Any) -> Float[np.ndarray, "rows states"]:
-        """Compute the log-density of each observation, 0 where there was none, under each state, whatever came before."""
+        """Compute the log-density of each observation under each state; 0 for one that was not made."""
         z, _ = self._series(X, None)
         density = self.model_.log_density(z) - self.scale_.log_volume
         return torch.where(observed(z).unsqueeze(1), density, 0.0).numpy()
