@@ -70,7 +70,69 @@ def test_whole_numbers_get_probabilities_and_a_warning():
     for answer in (law.sample(frame, 5), law.predict(frame, kind="mode"), law.predict_interval(frame)):
         np.testing.assert_array_equal(answer, np.round(answer))
     assert law.pit(frame, counts).max() <= 1
-    assert not FlowRegressor(GAUSSIAN, members=1, max_epochs=1, whole_numbers=False).fit(frame, counts).law_.whole
+    law = FlowRegressor(GAUSSIAN, members=1, max_epochs=1, whole_numbers=False).fit(frame, counts)
+    assert law.law_.whole == (False,)
+
+
+@pytest.fixture(scope="module")
+def rare():
+    """One in ten is 1, the others are 0."""
+    frame, _ = table(500)
+    counts = (np.random.default_rng(1).random(500) < 0.1).astype(int)
+    with pytest.warns(UserWarning, match="whole numbers only"):
+        return frame, FlowRegressor("mixture", members=1, max_epochs=15, random_state=0).fit(frame, counts)
+
+
+def test_the_law_of_whole_numbers_is_a_law_of_steps(rare):
+    frame, law = rare
+    steps = law.predict_cdf(frame[:4], [-0.1, 0.0, 0.3, 0.999, 1.0])
+    np.testing.assert_array_equal(steps[:, 1], steps[:, 2])
+    np.testing.assert_array_equal(steps[:, 1], steps[:, 3])
+    assert (steps[:, 0] < steps[:, 1]).all()
+    assert (steps[:, 3] < steps[:, 4]).all()
+    np.testing.assert_array_equal(law.predict_density(frame[:4], [0.5]), 0.0)
+    draws = law.sample(frame[:4], 20_000, random_state=0)
+    np.testing.assert_allclose((draws <= 0).mean(1), steps[:, 1], atol=0.012)
+    np.testing.assert_allclose(law.predict(frame[:4]), draws.mean(1), atol=0.012)
+    np.testing.assert_array_equal(law.predict(frame[:4], kind="mode"), 0)
+
+
+def test_the_score_of_whole_numbers_is_that_of_their_steps(rare):
+    frame, law = rare
+    numbers = np.arange(-20, 21)
+    for truth in (0, 1):
+        gaps = law.predict_cdf(frame[:3], numbers) - (numbers >= truth)
+        np.testing.assert_allclose(law.crps(frame[:3], np.full(3, truth)), (gaps**2).sum(1), atol=0.008)
+
+
+def test_whole_numbers_beside_others_are_found():
+    frame, y = table(300)
+    counts = np.clip(np.round(np.random.default_rng(0).normal(size=300)), -1, 1)
+    with pytest.warns(UserWarning, match="y's column 1 holds whole numbers only"):
+        law = FlowRegressor(GAUSSIAN, members=1, max_epochs=12, draws=200, random_state=0).fit(frame, np.c_[y, counts])
+    assert law.law_.whole == (False, True)
+    draws = law.sample(frame[:2], 50)
+    np.testing.assert_array_equal(draws[..., 1], draws[..., 1].round())
+    assert (draws[..., 0] != draws[..., 0].round()).all()
+    grid = np.stack(np.meshgrid(np.linspace(-25, 45, 701), np.arange(-9, 10)), -1).reshape(-1, 2)
+    one = frame.iloc[np.zeros(len(grid), dtype=int)]
+    assert np.exp(law.log_likelihood(one, grid)).sum() * 0.1 == pytest.approx(1, abs=0.02)
+    with pytest.raises(ArgumentError, match="y must hold whole numbers, got others"):
+        law.score(frame, np.c_[y, counts + 0.5])
+
+
+def test_targets_keep_their_names(tmp_path):
+    frame, y = table(60)
+    targets = pd.DataFrame({"u": y, "v": -y})
+    law = FlowRegressor(GAUSSIAN, members=1, max_epochs=1, draws=20, random_state=0).fit(frame, targets)
+    law.save(tmp_path / "law")
+    for model in (law, FlowRegressor.load(tmp_path / "law")):
+        assert np.isfinite(model.score(frame, targets))
+        assert model.score(frame, targets.to_numpy()) == model.score(frame, targets)
+        with pytest.raises(DataError, match=r"y must have the columns \['u', 'v'\], as in fit, got \['v', 'u'\]"):
+            model.score(frame, targets[["v", "u"]])
+        with pytest.raises(ShapeError, match="y must have 2 columns, as in fit, got 1"):
+            model.score(frame, y)
 
 
 def test_two_whole_targets_have_probabilities():
@@ -93,6 +155,29 @@ def test_conformal_coverage_follows_its_law(coverage, targets):
     inside = interval_coverage(law.predict_interval(frame[500:], coverage=coverage), values[500:]) * 1900
     rank = int(np.ceil(coverage * 301))
     assert stats.betabinom(1900, rank, 301 - rank).cdf([inside, inside - 1]) == pytest.approx(0.5, abs=0.4995)
+
+
+def test_coverage_is_kept_where_the_law_is_far_too_sure():
+    """Calibration rows beyond the outermost millionths of the learned law; over calibrations, by the beta law."""
+    rng = np.random.default_rng(0)
+    x, wide = rng.normal(size=(4000, 1)), 8 * rng.normal(size=4000)
+    law = FlowRegressor(GAUSSIAN, members=1, max_epochs=20, random_state=0).fit(x[:400], rng.normal(size=400))
+    counts = []
+    for cut in range(400, 4000, 90):
+        law.calibrate(x[cut : cut + 49], wide[cut : cut + 49])
+        ends = law.predict_interval(x[cut + 49 : cut + 90], coverage=0.8)
+        assert np.isfinite(ends).all()
+        counts.append(interval_coverage(ends, wide[cut + 49 : cut + 90]))
+    error = np.sqrt(0.8 * 0.2 * (1 / 50 + 1 / 41) / len(counts))
+    assert np.mean(counts) == pytest.approx(0.8, abs=4 * error)
+
+
+def test_nine_rows_are_enough_for_nine_tenths():
+    law = fitted(max_epochs=1)
+    frame, y = table(9, seed=4)
+    law.calibrate(frame, y)
+    assert np.isfinite(law.predict_interval(frame, coverage=0.9)).all()
+    assert np.isinf(law.predict_interval(frame, coverage=0.91)).all()
 
 
 def test_too_few_rows_to_calibrate_say_so_by_endless_intervals():
@@ -163,6 +248,10 @@ def test_a_mode_and_trees_have_no_slope():
     [
         (lambda law, frame: law.predict(frame, kind="best"), ArgumentError, "got 'best'"),
         (lambda law, frame: law.predict_quantiles(frame, [1.0]), ArgumentError, r"in \(0, 1\)"),
+        (lambda law, frame: law.predict_quantiles(frame, "a"), ArgumentError, "quantiles must be numbers"),
+        (lambda law, frame: law.predict_density(frame, np.zeros((2, 4))), ShapeError, r"as many rows as X \(3\)"),
+        (lambda law, frame: law.predict_cdf(frame, [np.nan]), ShapeError, "none of them NaN"),
+        (lambda law, frame: law.score(frame, [1.0, 2.0, 3.0], np.zeros(3)), DataError, "at least one non-zero"),
         (lambda law, frame: law.predict_interval(frame, coverage=1.0), ArgumentError, "coverage must lie"),
         (lambda law, frame: law.as_model(quantile=2.0), ArgumentError, "quantile must lie"),
         (lambda law, frame: law.as_model(target=1), ArgumentError, "target must be one of"),
@@ -180,7 +269,11 @@ def test_questions_without_an_answer_are_refused(law, ask, error, words):
     [
         ({"calibration": 1.0}, None, ArgumentError, "calibration must be a share"),
         ({"schema": "columns"}, None, ArgumentError, "schema must be a Schema"),
-        ({"whole_numbers": True}, None, ArgumentError, "whole_numbers=True"),
+        ({"whole_numbers": True}, None, ArgumentError, "y must hold whole numbers, got others"),
+        ({"batch_size": 0}, None, ArgumentError, "batch_size"),
+        ({}, np.arange(20.0) * 1e200, DataError, "larger units"),
+        ({}, pd.date_range("2020-01-01", periods=20), DataError, "y must hold numbers, got dates"),
+        ({}, pd.DataFrame({"u": pd.timedelta_range("1D", periods=20)}), DataError, "y must hold numbers, got dates"),
         ({"whole_numbers": "maybe"}, None, ArgumentError, "got 'maybe'"),
         ({"draws": 0}, None, ArgumentError, "draws"),
         ({}, np.full(20, np.nan), DataError, "NaN"),

@@ -3,6 +3,8 @@
 import math
 from functools import partial
 
+import pandas as pd
+import polars as pl
 import pytest
 import torch
 from sklearn.discriminant_analysis import QuadraticDiscriminantAnalysis
@@ -394,6 +396,7 @@ def test_functions_are_told_by_their_shapes_and_flows_by_hand_are_refused(tmp_pa
         (lambda m: m.edit(points(2), {"class": ["owl", None]}), ArgumentError, "after must give"),
         (lambda m: m.edit(points(2), "owl", strength=-0.1), ArgumentError, "strength must be at least 0"),
         (lambda m: m.edit(points(2), "owl", strength=math.nan), ArgumentError, "strength must be at least 0"),
+        (lambda m: m.edit(points(2), "owl", strength=torch.ones(3)), ShapeError, r"each of the points \(2,\)"),
         (lambda m: m.edit(points(2), "eagle"), ArgumentError, "one of 'cat', 'dog', 'owl', got 'eagle'"),
         (lambda m: m.classify(points(2), "size"), ArgumentError, "one of 'class', got 'size'"),
         (lambda m: m.classify(points(2), prior=[1.0, 1.0]), ArgumentError, "prior must have one number"),
@@ -413,6 +416,7 @@ def test_bad_questions_are_answered_by_a_sentence(call, error, match):
         ({"autoencoder": (lambda x: x, lambda z: z[:, :1])}, ShapeError, "points of shape"),
         ({"autoencoder": (lambda x: x.sum(1), lambda z: z)}, ShapeError, "as as many latents"),
         ({"autoencoder": (lambda x: x / 0, lambda z: z)}, ArgumentError, "latents must be finite"),
+        ({"autoencoder": (lambda x: x.numpy(), lambda z: z)}, ArgumentError, "answer a tensor .*, got ndarray"),
         ({"x": torch.full((20, 2), math.nan)}, ArgumentError, "x must be finite"),
         ({"attributes": [0] * 20}, DataError, "two or more different values"),
         ({"attributes": [0, "a"] * 10}, DataError, "all words or all numbers"),
@@ -430,6 +434,18 @@ def test_bad_material_is_refused_by_a_sentence(change, error, match):
     settings = {"autoencoder": Identity(), "x": torch.randn(20, 2, generator=seeded()), "attributes": [0, 1] * 10}
     with pytest.raises(error, match=match):
         fit_latent_flow(**{**settings, "settings": SHORT, **change})
+
+
+def test_frames_and_arrays_are_taken_as_they_come():
+    x, hat = torch.randn(40, 2, generator=seeded()), ["yes", "no"] * 20
+    how = {"settings": SHORT, "generator": seeded()}
+    plain = fit_latent_flow(Identity(), x, attributes={"hat": hat, "size": [1.5, 2.5] * 20}, **how)
+    for frame in (
+        pd.DataFrame({"hat": hat, "size": [1.5, 2.5] * 20}),
+        pl.DataFrame({"hat": hat, "size": [1.5, 2.5] * 20}),
+    ):
+        other = fit_latent_flow(Identity(), x.numpy(), attributes=frame, settings=SHORT, generator=seeded())
+        assert torch.equal(other.log_prob(x, frame), plain.log_prob(x, {"hat": hat, "size": [1.5, 2.5] * 20}))
 
 
 def test_what_must_be_known_is_asked_for():

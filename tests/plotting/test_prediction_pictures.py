@@ -23,13 +23,21 @@ def test_rows_can_stand_over_a_column():
     assert list(axes.lines[0].get_xdata()) == [7.0, 8.0, 9.0]
     assert list(axes.lines[0].get_ydata()) == [3.0, 2.0, 1.0]
     assert axes.get_xlabel() == "age"
+    assert plot_predictions(QUANTILES, levels=LEVELS, x=np.arange(3.0)).get_xlabel() == "x"
 
 
 def test_what_does_not_go_together_is_refused():
     with pytest.raises(ArgumentError, match="symmetric about 0.5"):
         plot_predictions(QUANTILES, levels=(0.1, 0.5, 0.95))
-    with pytest.raises(ShapeError, match="as many rows"):
+    with pytest.raises(ArgumentError, match="must rise"):
+        plot_predictions(QUANTILES, levels=LEVELS[::-1])
+    with pytest.raises(ShapeError, match=r"and x and y \(rows,\), got \(3, 3\), \(\) and \(2,\)"):
         plot_predictions(QUANTILES, np.zeros(2), levels=LEVELS)
+    with pytest.raises(ShapeError, match="Of several targets draw one"):
+        plot_predictions(QUANTILES[..., None].repeat(2, 2), levels=LEVELS)
+    for bad in (np.array([]), np.zeros((3, 2))):
+        with pytest.raises(ShapeError, match="pit must have one number for each row"):
+            plot_pit(bad)
 
 
 def test_an_even_transform_stays_near_zero_and_its_distance_is_said():

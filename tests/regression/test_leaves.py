@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from counterflow.core.errors import ArgumentError
+from counterflow.core.errors import ArgumentError, DataError
 from counterflow.regression.leaves import Trees, as_leaf_model, fit_trees, leaf_model_from_parts
 
 LIBRARIES = ["catboost", "lightgbm", "xgboost", "gradient_boosting", "forest"]
@@ -75,6 +75,12 @@ def test_a_users_booster_gives_the_leaves_of_its_library(module):
     }[module]()
     np.testing.assert_array_equal(model.leaves(X), witness)
     np.testing.assert_allclose(model.predict(X)[:, 0], own.predict(X), rtol=1e-5)
+
+
+def test_gaps_that_a_library_does_not_take_are_refused():
+    x = np.array([[0.0], [np.nan], [1.0], [2.0]])
+    with pytest.raises(DataError, match="take no gaps"):
+        fit_trees(Trees("gradient_boosting", 2, 1), x, y=np.arange(4.0)[:, None])
 
 
 def test_what_is_no_tree_is_refused():

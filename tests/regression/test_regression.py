@@ -225,9 +225,11 @@ def test_noise_widens_a_law():
         ({"y": torch.zeros(5)}, ShapeError, "each of the 60 rows"),
         ({"y": torch.full((60,), torch.nan)}, ArgumentError, "y"),
         ({"method": "forest"}, ArgumentError, "got 'forest'"),
-        ({"method": ConditionalFlow(head="splines")}, ArgumentError, "got 'splines'"),
         ({"method": FOREST, "horizon": torch.ones(60)}, ArgumentError, "column of x"),
         ({"members": 0}, ArgumentError, "members"),
+        ({"noise": (0.0, 0.0)}, ArgumentError, "or one of these for each of the 1 targets"),
+        ({"noise": -1.0}, ArgumentError, "noise must be a deviation of at least 0"),
+        ({"y": 1e200 * torch.arange(60.0).double()}, DataError, "Give it in larger units"),
         ({"x": torch.zeros(3, 2), "y": torch.zeros(3)}, DataError, "at least 4 rows"),
         ({"method": FOREST, "x": torch.zeros(60, 2, 2)}, ShapeError, "rows of numbers"),
     ],
@@ -247,6 +249,37 @@ def test_questions_about_several_targets_that_have_no_answer_are_refused():
         law.log_prob(y[:, :1], x)
     with pytest.raises(ArgumentError, match=r"levels must lie in \(0, 1\)"):
         quick("gaussian").quantiles([0.0], x)
+
+
+@pytest.mark.parametrize(
+    ("build", "words"),
+    [
+        (lambda: ConditionalFlow(head="splines"), "got 'splines'"),
+        (lambda: TreeFlow(head="foo"), "got 'foo'"),
+        (lambda: TreeFlow(location="lightgbm"), r"Write Trees\('lightgbm'\)"),
+        (lambda: RegFlow(rank=0), "rank must be a whole number of at least 1"),
+        (lambda: RegFlow(rank=-1), "rank must be a whole number of at least 1"),
+    ],
+)
+def test_methods_are_checked_when_they_are_made(build, words):
+    with pytest.raises(ArgumentError, match=words):
+        build()
+
+
+def test_a_constant_target_is_a_narrow_law():
+    x, _ = rows()
+    law = fit_regression(x, torch.full((60,), 3.0), method=TreeFlow(Trees(number=3)), members=1, max_epochs=2)
+    torch.testing.assert_close(law.quantiles([0.5], x[:2]), torch.full((2, 1), 3.0).double(), atol=3.0, rtol=0)
+
+
+def test_noise_may_differ_from_target_to_target():
+    x = torch.rand(400, 1, generator=seeded())
+    y = torch.stack([5 * x[:, 0], torch.full((400,), 7.0)], 1)
+    law = fit_regression(
+        x, y, method="gaussian", noise=(0.5, "cell"), members=1, max_epochs=40, generator=seeded(2), progress=False
+    )
+    spread = law.sample(4000, torch.full((1, 1), 0.9).double(), generator=seeded(3))[0].std(0)
+    torch.testing.assert_close(spread, torch.tensor([0.5, 12**-0.5]).double(), rtol=0.35, atol=0)
 
 
 def test_bases_are_checked():

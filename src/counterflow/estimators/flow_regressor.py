@@ -30,8 +30,8 @@ class FlowRegressor(AbstractLawPredictions):
 
     .. math:: \max_\theta \sum_i \log q_\theta(y_i \mid x_i)
 
-    Columns may hold numbers, categories and gaps. Log-densities are natural logarithms per unit of y; where y holds
-    whole numbers only they are logarithms of probabilities, and a warning says so.
+    Columns may hold numbers, categories and gaps. Log-densities are natural logarithms per unit of y; where a target
+    holds whole numbers only they are logarithms of probabilities, and a warning says so.
 
     Args:
         method: ``"spline"`` (a conditional spline flow, the default), ``"treeflow"`` (usually the best on tables),
@@ -49,7 +49,7 @@ class FlowRegressor(AbstractLawPredictions):
         weight_decay: The decay rate of the weights.
         validation: The share of rows that each member holds out to stop early, in [0, 1).
         schema: What the columns are; ``None`` infers it, and takes gaps for a value of their own.
-        whole_numbers: Whether y holds whole numbers; ``"auto"`` looks.
+        whole_numbers: Whether y holds whole numbers; ``"auto"`` looks at each target.
         draws: How many draws stand for the law of several targets where a mean, quantile or interval is asked for.
         device: Where to train. Everything else happens on the CPU, in float64.
         time_limit: Seconds after which the training of each member stops; ``None`` for no limit.
@@ -132,6 +132,8 @@ class FlowRegressor(AbstractLawPredictions):
         """
         method = make_method(self.method)
         check_count(self.draws, "draws")
+        if self.batch_size is not None:
+            check_count(self.batch_size, "batch_size")
         X, codec, weights = training_table(self, X, schema=self.schema, sample_weight=sample_weight)
         targets = checked_targets(y, X.shape[0], whole=self.whole_numbers)
         generator = make_generator(seed_from(self.random_state, "fit"))
@@ -147,11 +149,11 @@ class FlowRegressor(AbstractLawPredictions):
             values[train],
             method=method,
             levels=rows.levels if rows.trees else None,
-            noise="cell" if targets.whole else 0.0,
+            noise=tuple("cell" if whole else 0.0 for whole in targets.whole),
             weights=None if weights is None else weights[train],
             **self._training(len(train), generator),
         )
-        self._keep(TableLaw(regression, rows, flat=targets.flat, whole=targets.whole))
+        self._keep(TableLaw(regression, rows, flat=targets.flat, whole=targets.whole, names=targets.names))
         if len(held):
             self.conformal_ = self._conformal(features[held], values[held])
         return self

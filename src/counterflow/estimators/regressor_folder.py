@@ -34,7 +34,8 @@ def save_regressor(estimator: "FlowRegressor", folder: str | Path) -> Path:
         "regression": regression,
         "rows": rows,
         "flat": law.flat,
-        "whole": law.whole,
+        "whole": list(law.whole),
+        "names": None if law.names is None else list(law.names),
         "calibrated": conformal is not None,
         "columns": columns_to_plain(estimator),
     }
@@ -52,7 +53,9 @@ def load_regressor(estimator: "FlowRegressor", folder: str | Path, *, embedding:
     schema = None if params["schema"] is None else Schema.from_dict(params["schema"])
     estimator.set_params(**{**params, "schema": schema, "method": regression.method})
     columns_from_plain(estimator, config["columns"])
-    estimator._keep(TableLaw(regression, rows, flat=config["flat"], whole=config["whole"]), conformal)
+    names = None if config["names"] is None else tuple(config["names"])
+    law = TableLaw(regression, rows, flat=config["flat"], whole=tuple(config["whole"]), names=names)
+    estimator._keep(law, conformal)
     return estimator
 
 

@@ -1,19 +1,20 @@
 """Prediction intervals that keep their promise on fresh rows: conformal correction of a learned law."""
 
+import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from counterflow.core.errors import ArgumentError
-from counterflow.metrics import conformal_threshold
 from counterflow.regression import DensityRegression
 
 __all__ = ["Conformal", "check_coverage", "conformal_scores", "intervals"]
 
 _EDGE = 1e-6
+_INNER = 0.5 - _EDGE
 _SPREAD = (0.05, 0.5, 0.95)
 
 
@@ -28,8 +29,17 @@ class Conformal:
     scores: Float[np.ndarray, " rows"]
 
     def radius(self, coverage: float) -> float:
-        """How far out intervals must reach so that a fresh row lies inside with that chance."""
-        return -conformal_threshold(-self.scores, 1 - coverage)
+        r"""How far out intervals must reach so that a fresh row lies inside with that chance.
+
+        .. math:: s_{(k)}, \quad k = \lceil c (n + 1) \rceil, \qquad \infty \text{ if } k > n
+
+        Example:
+            >>> calibrated = Conformal(np.arange(1.0, 10.0))
+            >>> calibrated.radius(0.8), calibrated.radius(0.9), calibrated.radius(0.91)
+            (8.0, 9.0, inf)
+        """
+        rank = math.ceil(round(coverage * (len(self.scores) + 1), 9))
+        return float(np.sort(self.scores)[rank - 1]) if rank <= len(self.scores) else math.inf
 
 
 def check_coverage(coverage: float) -> None:
@@ -47,6 +57,9 @@ def conformal_scores(
 ) -> Float[np.ndarray, " rows"]:
     r"""How far out targets lie: :math:`|F(y \mid x) - 1/2|` of one; of several, the farthest, in units of the spread.
 
+    Beyond the outermost millionths of a law F says nothing more, so that one target's distance from there is added, in
+    units of the spread.
+
     Args:
         law: The learned law.
         x: Rows.
@@ -57,7 +70,10 @@ def conformal_scores(
         Chernozhukov, Wuethrich, Zhu, "Distributional conformal prediction", 2021, algorithm 1.
     """
     if law.targets == 1:
-        return (law.cdf(y, x) - 0.5).abs()[:, 0].numpy()
+        inner = (law.cdf(y, x) - 0.5).abs().clamp(max=_INNER)
+        first, low, middle, high, last = _edges(law, x)
+        beyond = torch.maximum((first - y) / (middle - low), (y - last) / (high - middle)).clamp(min=0)
+        return (inner + beyond)[:, 0].numpy()
     low, middle, high = _spread(law, x, draws)
     return _distance(y.numpy(), low, middle, high).max(1)
 
@@ -81,10 +97,12 @@ def intervals(
     """
     if law.targets == 1:
         radius = coverage / 2 if conformal is None else conformal.radius(coverage)
-        if radius >= 0.5:
-            return np.broadcast_to(np.array([-np.inf, np.inf])[None, :, None], (len(x), 2, 1)).copy()
-        levels: Any = [max(0.5 - radius, _EDGE), min(0.5 + radius, 1 - _EDGE)]
-        return law.quantiles(levels, x).unsqueeze(-1).numpy()
+        inner = min(radius, _INNER)
+        found = law.quantiles([0.5 - inner, 0.5 + inner], x)
+        if radius > inner and conformal is not None:
+            _, low, middle, high, _ = _edges(law, x)
+            found = found + (radius - inner) * torch.cat([low - middle, high - middle], 1)
+        return found.unsqueeze(-1).numpy()
     low, middle, high = _spread(law, x, draws)
     if conformal is None:
         found = law.draws_alike(draws, x).numpy()
@@ -93,6 +111,11 @@ def intervals(
     else:
         radius = conformal.radius(coverage)
     return np.stack([middle - radius * (middle - low), middle + radius * (high - middle)], 1)
+
+
+def _edges(law: DensityRegression, x: Tensor) -> tuple[Tensor, ...]:
+    """The ends of what is told apart by F, and the spread in between, a column each."""
+    return law.quantiles([_EDGE, *_SPREAD, 1 - _EDGE], x).split(1, 1)
 
 
 def _spread(law: DensityRegression, x: Tensor, draws: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

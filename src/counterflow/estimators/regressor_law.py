@@ -1,14 +1,15 @@
 """A learned law in the words of a table: rows in, targets out as they were given."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from counterflow.core.errors import ArgumentError
-from counterflow.estimators.regressor_rows import RowReader
+from counterflow.core.errors import ArgumentError, DataError, ShapeError
+from counterflow.estimators.regressor_rows import RowReader, check_whole, checked_targets
 from counterflow.regression import DensityRegression
 
 __all__ = ["Kind", "TableLaw", "check_kind"]
@@ -38,34 +39,64 @@ class TableLaw:
         regression: The law of numbers.
         rows: What reads tables.
         flat: Whether targets were given as one column without a second dimension.
-        whole: Whether they are whole numbers; each then stands for its unit cell.
+        whole: Which of them are whole numbers; each then stands for its unit cell.
+        names: The names of the targets, if a frame held them.
     """
 
     regression: DensityRegression
     rows: RowReader
     flat: bool
-    whole: bool
+    whole: tuple[bool, ...]
+    names: tuple[str, ...] | None = None
+
+    def targets(self, y: Any, rows: int) -> Float[Tensor, "rows targets"]:
+        """Targets like those that were learned.
+
+        Raises:
+            DataError: They are missing, no finite numbers, or of other columns.
+            ShapeError: They are not as many as rows, or not as wide.
+            ArgumentError: One that held whole numbers holds others.
+        """
+        expected = self.regression.targets
+        found = checked_targets(y, rows, whole=False)
+        if found.values.shape[1] != expected:
+            raise ShapeError(
+                f"y must have {expected} columns, as in fit, got {found.values.shape[1]}. Give the same targets."
+            )
+        if None not in (self.names, found.names) and self.names != found.names:
+            raise DataError(
+                f"y must have the columns {list(self.names or ())}, as in fit, got {list(found.names or ())}. "
+                "Put them in this order."
+            )
+        check_whole(found.values, self.whole)
+        return torch.from_numpy(found.values)
 
     def log_likelihood(
         self, x: Float[Tensor, "rows features"], y: Float[Tensor, "rows targets"]
     ) -> Float[Tensor, " rows"]:
-        """The log-density of each target; of whole numbers, the logarithm of their probability."""
-        if not self.whole:
+        """The log-density of each row's targets; of whole numbers, the logarithm of their probability."""
+        if not any(self.whole):
             return self.regression.log_prob(y, x)
         if self.regression.targets == 1:
             return self.log_likelihood_each(x, y)[:, 0]
         noise = torch.rand(_CELL_DRAWS, y.shape[1], dtype=y.dtype, generator=torch.Generator().manual_seed(0)) - 0.5
+        noise = noise * torch.tensor(self.whole)
         each = torch.stack([self.regression.log_prob(y + move, x) for move in noise])
         return each.logsumexp(0) - torch.tensor(_CELL_DRAWS).log()
 
     def log_likelihood_each(
         self, x: Float[Tensor, "rows features"], values: Float[Tensor, "rows k"]
     ) -> Float[Tensor, "rows k"]:
-        """The same of k values of one target in each row."""
-        if not self.whole:
+        """The same of k values of one target in each row; between whole numbers, minus infinity."""
+        if not any(self.whole):
             return self.regression.log_prob_each(values.unsqueeze(2), x)
         low, high = self.regression.cdf(torch.cat([values - 0.5, values + 0.5], 1), x).chunk(2, 1)
-        return (high - low).clamp(min=torch.finfo(torch.float64).tiny).log()
+        chance = (high - low).clamp(min=torch.finfo(torch.float64).tiny).log()
+        return torch.where(values == values.round(), chance, -torch.inf)
+
+    def cdf(self, x: Float[Tensor, "rows features"], values: Float[Tensor, "rows k"]) -> Float[Tensor, "rows k"]:
+        """P(Y <= value | x) of one target; of whole numbers it jumps at each."""
+        return self.regression.cdf(values.floor() + 0.5 if any(self.whole) else values, x)
 
     def summary(self, x: Float[Tensor, "rows features"], kind: Kind, *, draws: int) -> Float[Tensor, "rows targets"]:
         """The mean, the median or the mode of each row."""
@@ -81,11 +112,11 @@ class TableLaw:
 
     def points(self, x: Float[Tensor, "rows features"]) -> Float[Tensor, "rows points"]:
         """Points of even weight that stand for the law of one target."""
-        return self.regression.points(_POINTS, x)
+        return self.rounded(self.regression.points(_POINTS, x))
 
-    def rounded(self, y: Tensor) -> Tensor:
-        """Whole numbers where targets are."""
-        return y.round() if self.whole else y
+    def rounded(self, y: Float[Tensor, "*batch targets"]) -> Float[Tensor, "*batch targets"]:
+        """Whole numbers where targets are; the last dimension is that of the targets, or of values of one."""
+        return torch.where(torch.tensor(self.whole), y.round(), y) if any(self.whole) else y
 
     def shaped(self, y: Tensor | np.ndarray) -> np.ndarray:
         """Without the last dimension if targets were given flat."""
@@ -98,7 +129,11 @@ class TableLaw:
         points = self.points(x)
         if kind == "mean":
             return points.mean(1, keepdim=True)
-        return self.rounded(self._highest(points, x))
+        return self._likeliest(points, x) if any(self.whole) else self._highest(points, x)
+
+    def _likeliest(self, points: Tensor, x: Tensor) -> Tensor:
+        """The likeliest of the whole numbers that the points are."""
+        return points.gather(1, self.log_likelihood_each(x, points).argmax(1, keepdim=True))
 
     def _highest(self, points: Tensor, x: Tensor) -> Tensor:
         """The highest of the points, then a search between its neighbors."""

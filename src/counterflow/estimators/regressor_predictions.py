@@ -9,13 +9,12 @@ from jaxtyping import Float
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 
-from counterflow.core.errors import ArgumentError
+from counterflow.core.errors import ArgumentError, ShapeError
 from counterflow.core.random import make_generator
-from counterflow.estimators.inputs import checked_table, seed_from
+from counterflow.estimators.inputs import checked_table, checked_weights, seed_from
 from counterflow.estimators.regressor_intervals import Conformal, check_coverage, conformal_scores, intervals
 from counterflow.estimators.regressor_law import TableLaw, check_kind
 from counterflow.estimators.regressor_question import Summary, as_adapted_model
-from counterflow.estimators.regressor_rows import checked_targets
 from counterflow.metrics import crps
 from counterflow.models import AdaptedModel
 
@@ -68,12 +67,10 @@ class AbstractLawPredictions(RegressorMixin, BaseEstimator, ABC):
         Raises:
             ArgumentError: A level lies outside of (0, 1).
         """
-        levels = torch.from_numpy(np.array(quantiles, dtype=np.float64, ndmin=1))
+        levels = _checked_levels(quantiles)
         x, law = self._read(X), self._law
         if law.regression.targets == 1:
             return law.shaped(law.rounded(law.regression.quantiles(levels, x)).unsqueeze(-1))
-        if not bool(((levels > 0) & (levels < 1)).all()):
-            raise ArgumentError(f"quantiles must lie in (0, 1), got {levels.tolist()[:5]}. The median is 0.5.")
         found = law.regression.draws_alike(self.draws, x).quantile(levels, 1)
         return law.shaped(law.rounded(found).transpose(0, 1))
 
@@ -89,6 +86,7 @@ class AbstractLawPredictions(RegressorMixin, BaseEstimator, ABC):
 
         Raises:
             ArgumentError: There are several targets: see :meth:`log_likelihood`.
+            ShapeError: The values fit no row, or one is NaN.
         """
         x, values = self._grid(X, y, "predict_density")
         return self._law.log_likelihood_each(x, values).exp().numpy()
@@ -96,7 +94,7 @@ class AbstractLawPredictions(RegressorMixin, BaseEstimator, ABC):
     def predict_cdf(self, X: Any, y: Any) -> Float[np.ndarray, "rows values"]:
         """Compute P(Y <= y | x) of one target, exactly; arguments as in :meth:`predict_density`."""
         x, values = self._grid(X, y, "predict_cdf")
-        return self._law.regression.cdf(values + 0.5 if self._law.whole else values, x).numpy()
+        return self._law.cdf(x, values).numpy()
 
     def predict_interval(self, X: Any, *, coverage: float = 0.9) -> Float[np.ndarray, "rows ends *targets"]:
         """Predict intervals that hold the target with a given chance; of several targets, all at once.
@@ -117,7 +115,7 @@ class AbstractLawPredictions(RegressorMixin, BaseEstimator, ABC):
         check_coverage(coverage)
         law = self._law
         found = intervals(law.regression, self._read(X), coverage, conformal=self.conformal_, draws=self.draws)
-        return law.shaped(np.round(found) if law.whole else found)
+        return law.shaped(law.rounded(torch.from_numpy(found)))
 
     def sample(self, X: Any, n_samples: int = 1, *, random_state: Any = None) -> Float[np.ndarray, "rows n *targets"]:
         """Draw targets for each row.
@@ -143,7 +141,8 @@ class AbstractLawPredictions(RegressorMixin, BaseEstimator, ABC):
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Compute the mean log-likelihood (not R squared), in nats; larger is better."""
-        return float(np.average(self.log_likelihood(X, y), weights=sample_weight))
+        weights = checked_weights(sample_weight, np.empty((len(X), 1)))
+        return float(np.average(self.log_likelihood(X, y), weights=weights))
 
     def pit(self, X: Any, y: Any, *, random_state: Any = 0) -> Float[np.ndarray, " rows"]:
         """Compute F(y | x) of one target: uniform on [0, 1] if the law is right, see ``metrics.pit_distance``.
@@ -151,9 +150,7 @@ class AbstractLawPredictions(RegressorMixin, BaseEstimator, ABC):
         Whole numbers get a place in their cell at random.
         """
         x, values = self._pair(X, y)
-        if self._law.whole:
-            values = values + _cell_noise(values, random_state)
-        return self._law.regression.cdf(values, x)[:, 0].numpy()
+        return self._law.regression.cdf(self._in_cells(values, random_state), x)[:, 0].numpy()
 
     def crps(self, X: Any, y: Any) -> Float[np.ndarray, "rows *targets"]:
         """Compute the continuous ranked probability score of each row and target, in units of y; smaller is better."""
@@ -196,22 +193,35 @@ class AbstractLawPredictions(RegressorMixin, BaseEstimator, ABC):
 
     def _pair(self, X: Any, y: Any) -> tuple[torch.Tensor, torch.Tensor]:
         x = self._read(X)
-        values = checked_targets(y, len(x), whole=self._law.whole, tell=False).values
-        return x, torch.from_numpy(values)
+        return x, self._law.targets(y, len(x))
 
     def _grid(self, X: Any, y: Any, asked: str) -> tuple[torch.Tensor, torch.Tensor]:
         x = self._read(X)
         if self._law.regression.targets > 1:
             raise ArgumentError(f"{asked} must be asked of one target, and there are several. See log_likelihood.")
-        values = torch.from_numpy(np.array(y, dtype=np.float64))
+        values = torch.from_numpy(np.array(y, dtype=np.float64, ndmin=1))
+        if values.dim() > 2 or (values.dim() == 2 and len(values) not in (1, len(x))) or bool(values.isnan().any()):
+            raise ShapeError(
+                f"y must be values (values,) for all rows or (rows, values) with as many rows as X ({len(x)}), none of "
+                f"them NaN, got shape {tuple(values.shape)}."
+            )
         return x, values.expand(len(x), values.shape[-1]).contiguous()
 
     def _conformal(self, x: torch.Tensor, y: torch.Tensor) -> Conformal:
-        if self._law.whole:
-            y = y + _cell_noise(y, 0)
-        return Conformal(conformal_scores(self._law.regression, x, y, draws=self.draws))
+        return Conformal(conformal_scores(self._law.regression, x, self._in_cells(y, 0), draws=self.draws))
+
+    def _in_cells(self, y: torch.Tensor, random_state: Any) -> torch.Tensor:
+        """Whole numbers at a random place of their cells."""
+        generator = make_generator(seed_from(random_state, "cells"))
+        noise = torch.rand(y.shape, dtype=y.dtype, generator=generator) - 0.5
+        return torch.where(torch.tensor(self._law.whole), y + noise, y)
 
 
-def _cell_noise(y: torch.Tensor, random_state: Any) -> torch.Tensor:
-    generator = make_generator(seed_from(random_state, "cells"))
-    return torch.rand(y.shape, dtype=y.dtype, generator=generator) - 0.5
+def _checked_levels(quantiles: Any) -> torch.Tensor:
+    try:
+        levels = np.array(quantiles, dtype=np.float64, ndmin=1)
+    except (ValueError, TypeError):
+        levels = np.array([np.nan])
+    if levels.ndim != 1 or not ((levels > 0) & (levels < 1)).all():
+        raise ArgumentError(f"quantiles must be numbers in (0, 1), got {quantiles!r}. The median is 0.5.")
+    return torch.from_numpy(levels)

@@ -13,11 +13,11 @@ from sklearn.utils.validation import check_array
 from torch import Tensor
 
 from counterflow.core.errors import ArgumentError, DataError, ShapeError
-from counterflow.estimators.inputs import checked_table, checked_weights, codec_for
+from counterflow.estimators.inputs import checked_table, checked_weights, codec_for, table_names
 from counterflow.models.table_features import TableFeatures, standard_units
 from counterflow.tables import Schema, TableCodec
 
-__all__ = ["RowReader", "Targets", "checked_targets", "training_table"]
+__all__ = ["RowReader", "Targets", "check_whole", "checked_targets", "training_table"]
 
 _FEWEST_ROWS = 4
 
@@ -77,12 +77,14 @@ class Targets:
     Args:
         values: (rows, targets).
         flat: Whether they were given as one column without a second dimension.
-        whole: Whether they are whole numbers, whose law is one of probabilities and not of densities.
+        whole: Which of them are whole numbers, whose law is one of probabilities and not of densities.
+        names: The names of the columns of a frame.
     """
 
     values: Float[np.ndarray, "rows targets"]
     flat: bool
-    whole: bool
+    whole: tuple[bool, ...]
+    names: tuple[str, ...] | None = None
 
 
 def training_table(
@@ -101,14 +103,13 @@ def training_table(
     return X, codec_for(known, X), checked_weights(sample_weight, X)
 
 
-def checked_targets(y: Any, rows: int, *, whole: Any, tell: bool = True) -> Targets:
+def checked_targets(y: Any, rows: int, *, whole: Any) -> Targets:
     """Check targets.
 
     Args:
         y: One number or one row of numbers for each row; an array, a list, or a column or frame of any kind.
         rows: How many rows X has.
-        whole: ``"auto"``, or whether they are whole numbers.
-        tell: Warn where whole numbers were found.
+        whole: ``"auto"``, with a warning where whole numbers are found; or whether they are.
 
     Raises:
         DataError: They are missing, no finite numbers, or not as many as rows.
@@ -116,6 +117,7 @@ def checked_targets(y: Any, rows: int, *, whole: Any, tell: bool = True) -> Targ
     """
     if y is None:
         raise DataError("a regressor requires y to be passed, but the target y is None. Pass the values to predict.")
+    _check_no_dates(y)
     try:
         values = check_array(
             y,
@@ -134,20 +136,44 @@ def checked_targets(y: Any, rows: int, *, whole: Any, tell: bool = True) -> Targ
         )
     flat = values.ndim == 1
     values = np.array(values[:, None] if flat else values)
-    return Targets(values, flat, _are_whole(values, whole, tell=tell))
+    return Targets(values, flat, _are_whole(values, whole), None if flat else table_names(y))
 
 
-def _are_whole(values: np.ndarray, whole: Any, *, tell: bool) -> bool:
+def _check_no_dates(y: Any) -> None:
+    kinds = [getattr(part, "kind", "") for part in np.atleast_1d(getattr(y, "dtypes", getattr(y, "dtype", "")))]
+    if {"m", "M"} & set(kinds):
+        raise DataError("y must hold numbers, got dates or spans of time. Count days, say, from a date of your choice.")
+
+
+def _are_whole(values: np.ndarray, whole: Any) -> tuple[bool, ...]:
     if whole not in ("auto", True, False):
         raise ArgumentError(f"whole_numbers must be 'auto', True or False, got {whole!r}.")
-    found = bool((values == np.round(values)).all())
-    if whole is True and not found:
-        raise ArgumentError("whole_numbers=True, but y holds others. Round them, or leave whole_numbers='auto'.")
-    if whole == "auto" and found and tell:
-        warnings.warn(
-            "y holds whole numbers only, on which a density could grow without limit: each is spread over its unit "
-            "cell, and scores are logarithms of probabilities. Say whole_numbers=False if y is continuous.",
-            UserWarning,
-            stacklevel=3,
-        )
-    return found if whole == "auto" else whole
+    found = tuple(((values == np.round(values)) & (np.abs(values) < 2**53)).all(0).tolist())
+    if whole == "auto":
+        _tell_whole(found)
+        return found
+    asked = (whole,) * len(found)
+    check_whole(values, asked)
+    return asked
+
+
+def check_whole(values: Float[np.ndarray, "rows targets"], whole: tuple[bool, ...]) -> None:
+    """Refuse other numbers where targets are whole.
+
+    Raises:
+        ArgumentError: There are some.
+    """
+    if (values != np.round(values))[:, list(whole)].any():
+        raise ArgumentError("y must hold whole numbers, got others. Round them, or fit with whole_numbers=False.")
+
+
+def _tell_whole(found: tuple[bool, ...]) -> None:
+    if not any(found):
+        return
+    which = "y" if all(found) else f"y's column {found.index(True)}"
+    warnings.warn(
+        f"{which} holds whole numbers only, on which a density could grow without limit: each is spread over its unit "
+        "cell, and scores are logarithms of probabilities. Say whole_numbers=False if y is continuous.",
+        UserWarning,
+        stacklevel=5,
+    )

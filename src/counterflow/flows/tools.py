@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from counterflow.bijections import AbstractBijection, Chain
-from counterflow.core.errors import ArgumentError
+from counterflow.core.errors import ArgumentError, ShapeError
 from counterflow.distributions import AbstractDistribution, StandardNormal
 from counterflow.flows.flow import Flow
 
@@ -90,6 +90,7 @@ def change_context(
 
     Raises:
         ArgumentError: If a strength is negative or not finite.
+        ShapeError: If there is neither one strength nor one for each point.
 
     Reference:
         Pearl, "Causality", 2nd edition, 2009, theorem 7.1.7 (abduction, action, prediction).
@@ -104,6 +105,12 @@ def change_context(
     weight = torch.as_tensor(strength, dtype=x.dtype, device=x.device)
     if not bool((weight.isfinite() & (weight >= 0)).all()):
         raise ArgumentError(f"strength must be at least 0 and finite, got {strength}. Use 1 for the whole change.")
+    points = x.shape[: x.dim() - len(flow.event_shape)]
+    if weight.dim() and weight.shape != points:
+        raise ShapeError(
+            f"strength must be one number, or one for each of the points {tuple(points)}, got shape "
+            f"{tuple(weight.shape)}. Give as many as points."
+        )
     z, _ = flow.to_latent(x, before)
     changed, _ = flow.to_data(z, after)
     return torch.lerp(x, changed, weight.reshape(*weight.shape, *[1] * len(flow.event_shape)))

@@ -69,7 +69,8 @@ def _mean(answer: Any) -> Tensor:
     if isinstance(answer, Tensor):
         return answer
     law = getattr(answer, "latent_dist", answer)
-    return _tensor(getattr(law, "mean", law), "encoder")
+    mean = getattr(law, "mean", law)
+    return _tensor(law if callable(mean) else mean, "encoder")
 
 
 def _tensor(answer: Any, who: str) -> Tensor:

@@ -5,7 +5,6 @@ from functools import partial
 from typing import Any
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
 from counterflow.core.checks import check_count
@@ -26,6 +25,7 @@ from counterflow.training import (
     negative_log_likelihood,
     optimise,
 )
+from counterflow.training.batches import Array
 from counterflow.training.data import hold_out
 from counterflow.training.likelihood import held_out_loss
 from counterflow.training.place import Place
@@ -38,7 +38,7 @@ _USUAL = TrainingSettings(max_epochs=200, patience=20, compile=False)
 
 def fit_latent_flow(
     autoencoder: Any,
-    x: Float[Tensor, "rows *event"],
+    x: Array,
     *,
     attributes: Any = None,
     flow: Callable[..., Flow] = spline_coupling,
@@ -62,9 +62,9 @@ def fit_latent_flow(
     Args:
         autoencoder: Anything with ``encode(x)`` and ``decode(z)``, trained before; or a pair of functions.
         x: Points, in the form that the autoencoder takes.
-        attributes: What is known of each point: a dictionary from names to columns (words, truth values and whole
-            numbers are classes, floats are numbers; ``None`` or NaN where a value is missing), or one column, called
-            ``"class"``. ``None``: nothing is, and the flow makes a generator of the autoencoder.
+        attributes: What is known of each point: a frame, or a dictionary from names to columns (words, truth values and
+            whole numbers are classes, floats are numbers; ``None`` or NaN where a value is missing), or one column,
+            called ``"class"``. ``None``: nothing is, and the flow makes a generator of the autoencoder.
         flow: What builds the density: a recipe of :mod:`counterflow.flows` for rows, or a function that is called
             alike, ``flow(features, context_features=..., generator=...)``.
         hide: The share of rows that lose attributes in a batch, in [0, 1]; 0 for conditions that are always whole.
@@ -101,6 +101,7 @@ def fit_latent_flow(
         ([False], [[4.0, 4.0]])
     """
     _check(hide, noise, batch_size)
+    x = torch.as_tensor(x)
     generator = make_generator(generator)
     seed = int(torch.randint(2**62, (), generator=generator, device=generator.device))
     vary = _Vary(learn_attributes(attributes), hide)

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from counterflow.core.errors import ArgumentError
-from counterflow.latent.columns import Value, spread
+from counterflow.latent.columns import Value, named_columns, spread
 from counterflow.tables.hints import did_you_mean, listed
 
 __all__ = ["Attribute", "Attributes", "ClassAttribute", "NumberAttribute"]
@@ -210,8 +210,9 @@ class Attributes:
     def _named(self, condition: Any) -> Mapping[str, Any]:
         if condition is None:
             return {}
-        if isinstance(condition, Mapping):
-            return condition
+        named = named_columns(condition)
+        if named is not None:
+            return named
         if len(self.members) != 1:
             raise ArgumentError(
                 f"a condition must name its attributes, {listed(self.names) or 'of which there are none'}, got "

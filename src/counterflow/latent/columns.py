@@ -1,18 +1,32 @@
 """Columns of values as users hand them in, as lists of Python's own values."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from counterflow.core.errors import ShapeError
 
-__all__ = ["Columns", "Value", "plain_values", "spread"]
+__all__ = ["Columns", "Value", "named_columns", "plain_values", "spread"]
 
 Value = bool | int | float | str | None
 """The value of an attribute; ``None`` where it is not known."""
 
 Columns = dict[str, list[Value]]
 """The values of attributes by name, one for each row."""
+
+
+def named_columns(values: Any) -> Mapping[str, Any] | None:
+    """Read columns with names: those of a dictionary or a frame; ``None`` for anything else.
+
+    Example:
+        >>> named_columns({"smile": [True]}), named_columns([True])
+        ({'smile': [True]}, None)
+    """
+    if isinstance(values, Mapping):
+        return values
+    if hasattr(values, "columns"):
+        return {str(name): values[name] for name in values.columns}
+    return None
 
 
 def plain_values(column: Any, name: str) -> list[Value]:
@@ -25,7 +39,8 @@ def plain_values(column: Any, name: str) -> list[Value]:
         >>> plain_values([1.0, float("nan")], "size"), plain_values("yes", "smile")
         ([1.0, None], ['yes'])
     """
-    values: Any = column.tolist() if hasattr(column, "tolist") else column
+    as_list = getattr(column, "tolist", getattr(column, "to_list", None))
+    values: Any = column if as_list is None else as_list()
     if isinstance(values, str) or not isinstance(values, Sequence):
         values = [values]
     if any(isinstance(value, Sequence) and not isinstance(value, str) for value in values):

@@ -1,13 +1,12 @@
 """What a user's columns say: which attributes there are, and of which kind."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import torch
 
 from counterflow.core.errors import DataError
 from counterflow.latent.attributes import Attribute, Attributes, ClassAttribute, NumberAttribute
-from counterflow.latent.columns import Value, plain_values
+from counterflow.latent.columns import Value, named_columns, plain_values
 from counterflow.tables.hints import listed
 
 __all__ = ["learn_attributes"]
@@ -22,8 +21,8 @@ def learn_attributes(values: Any) -> Attributes:
     Whole numbers, words and truth values are classes; so are numbers that are all 0 or 1. Other floats are numbers.
 
     Args:
-        values: A dictionary from names to columns, one value for each row, ``None`` or NaN where one is not known; a
-            column alone, whose attribute is then called ``"class"``; or ``None`` for no attributes.
+        values: A frame, or a dictionary from names to columns, one value for each row, ``None`` or NaN where one is
+            not known; a column alone, whose attribute is then called ``"class"``; or ``None`` for no attributes.
 
     Returns:
         The attributes.
@@ -37,7 +36,8 @@ def learn_attributes(values: Any) -> Attributes:
     """
     if values is None:
         return Attributes(())
-    named = values if isinstance(values, Mapping) else {_THE_ONE: values}
+    named = named_columns(values)
+    named = {_THE_ONE: values} if named is None else named
     return Attributes(tuple(_learn(name, plain_values(column, name)) for name, column in named.items()))
 
 

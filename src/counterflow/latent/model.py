@@ -197,7 +197,7 @@ class LatentFlow(nn.Module):
         after: Any,
         *,
         before: Any = None,
-        strength: float | Float[Tensor, " rows"] = 1.0,
+        strength: float | Float[Tensor, " points"] = 1.0,
         keep_residual: bool = False,
     ) -> LatentEdit:
         r"""Change attributes of points and keep everything else.

@@ -15,12 +15,12 @@ __all__ = ["plot_pit", "plot_predictions"]
 
 
 def plot_predictions(
-    quantiles: Float[np.ndarray, "rows levels"],
-    y: Float[np.ndarray, " _"] | None = None,
+    quantiles: Float[np.ndarray, "*shape"],
+    y: Float[np.ndarray, "*_"] | None = None,
     *,
     levels: Sequence[float],
-    x: Float[np.ndarray, " _"] | None = None,
-    names: tuple[str, str] = ("rows, by their median", "target"),
+    x: Float[np.ndarray, "*_"] | None = None,
+    names: tuple[str, str] | None = None,
     ax: Axes | None = None,
 ) -> Axes:
     """Draw predicted quantiles as nested bands: over a column, or over the rows in the order of their middle quantile.
@@ -28,17 +28,18 @@ def plot_predictions(
     Args:
         quantiles: Of each row, as ``FlowRegressor.predict_quantiles`` gives them.
         y: What came, drawn as points.
-        levels: Their levels, an odd number that rises to the same distance from 1 as from 0.
+        levels: Their levels, an odd number of them, rising and symmetric about one half.
         x: Where each row stands; ``None`` for the order of the middle quantiles.
-        names: What the axes are.
+        names: What the axes are; ``None`` says it in general words.
         ax: Where to draw; ``None`` for a new figure.
 
     Returns:
         The axes.
 
     Raises:
-        ArgumentError: The levels are not symmetric about one half.
-        ShapeError: y, x and quantiles differ in their rows, or levels and quantiles in their columns.
+        ArgumentError: The levels do not rise, or are not symmetric about one half.
+        ShapeError: y, x and quantiles differ in their rows, or levels and quantiles in their columns; of several
+            targets draw one at a time.
 
     Example:
         >>> quantiles = np.array([[0.0, 1.0, 2.0], [1.0, 2.0, 3.0]])
@@ -46,16 +47,22 @@ def plot_predictions(
         'target'
     """
     shares = np.asarray(levels, dtype=float)
-    if len(shares) % 2 == 0 or not np.allclose(shares + shares[::-1], 1):
+    if len(shares) % 2 == 0 or not np.allclose(shares + shares[::-1], 1) or (np.diff(shares) <= 0).any():
         raise ArgumentError(
-            f"levels must be symmetric about 0.5 and hold it, got {list(levels)}. Use (0.05, 0.5, 0.95)."
+            f"levels must rise, be symmetric about 0.5 and hold it, got {list(levels)}. Use (0.05, 0.5, 0.95)."
         )
     rows = len(quantiles)
-    if quantiles.shape[1] != len(shares) or any(given is not None and len(given) != rows for given in (x, y)):
-        raise ShapeError(f"quantiles must have shape (rows, {len(shares)}), and x and y as many rows, got {rows} rows.")
+    if quantiles.shape != (rows, len(shares)) or any(
+        given is not None and np.shape(given) != (rows,) for given in (x, y)
+    ):
+        raise ShapeError(
+            f"quantiles must have shape (rows, {len(shares)}), and x and y (rows,), got {np.shape(quantiles)}, "
+            f"{np.shape(x)} and {np.shape(y)}. Of several targets draw one: quantiles[..., 0], y[:, 0]."
+        )
+    names = names or ("rows, by their median" if x is None else "x", "target")
     middle = len(shares) // 2
     order = np.argsort(quantiles[:, middle] if x is None else x, kind="stable")
-    place = np.arange(rows) if x is None else x[order]
+    place = np.arange(rows) if x is None else np.asarray(x)[order]
     found = quantiles[order]
     with canvas(ax, size=(6.4, 3.6)) as drawn:
         for i in range(middle):
@@ -65,7 +72,7 @@ def plot_predictions(
             )
         drawn.plot(place, found[:, middle], color=ANSWER, linewidth=1.4, label="median")
         if y is not None:
-            drawn.plot(place, y[order], ".", color=INK, markersize=3, alpha=0.6, label="what came")
+            drawn.plot(place, np.asarray(y)[order], ".", color=INK, markersize=3, alpha=0.6, label="what came")
         drawn.legend(frameon=False, fontsize=8.5, labelcolor=INK, loc="upper left", ncols=4)
         headline(drawn, "What is predicted, row by row")
         drawn.set_xlabel(names[0], color=MUTED, fontsize=8.5)
@@ -73,7 +80,7 @@ def plot_predictions(
     return drawn
 
 
-def plot_pit(pit: Float[np.ndarray, " rows"], *, ax: Axes | None = None) -> Axes:
+def plot_pit(pit: Float[np.ndarray, "*rows"], *, ax: Axes | None = None) -> Axes:
     """Draw the distribution function of probability integral transforms, less the diagonal, with its band.
 
     A law that is right stays within the band as a whole with a chance of 95 %. Too narrow a law is above zero on the
@@ -86,10 +93,16 @@ def plot_pit(pit: Float[np.ndarray, " rows"], *, ax: Axes | None = None) -> Axes
     Returns:
         The axes.
 
+    Raises:
+        ShapeError: There is not one number for each row, or no row.
+
     Example:
         >>> plot_pit(np.linspace(0.01, 0.99, 50)).get_xlabel()
         'F(y | x)'
     """
+    pit = np.asarray(pit)
+    if pit.ndim != 1 or not pit.size:
+        raise ShapeError(f"pit must have one number for each row, got shape {pit.shape}. Pass law.pit(X, y).")
     band = ecdf_band(len(pit))
     at, low, high = (np.concatenate([[0.0], side, [1.0]]) for side in (band.points, band.low, band.high))
     grid = np.linspace(0, 1, 401)

@@ -1,6 +1,8 @@
 """Learning p(y | x): readers and members are built as the method says, and trained by maximum likelihood."""
 
+from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -29,7 +31,7 @@ def fit_regression(
     method: Method | str = "spline",
     horizon: Float[Tensor, " rows"] | None = None,
     levels: tuple[int, ...] | None = None,
-    noise: float | str = 0.0,
+    noise: float | str | Sequence[float | str] = 0.0,
     members: int = 3,
     weights: Float[Tensor, " rows"] | None = None,
     validation: float = 0.1,
@@ -56,7 +58,8 @@ def fit_regression(
         horizon: How long after x each target lies, above zero; the law can then be asked for any horizon.
         levels: For trees, how many categories each column has, coded 0, 1, ...; 0 for numbers; ``None``: all numbers.
         noise: The deviation of normal noise that is added to y anew in each batch, in units of y: a smoother law. Or
-            ``"cell"``: whole numbers are spread evenly over their unit cells, [y - 1/2, y + 1/2).
+            ``"cell"``: whole numbers are spread evenly over their unit cells, [y - 1/2, y + 1/2). Or one of these for
+            each target.
         members: How many densities are trained and averaged.
         weights: How much each row counts; only ratios matter.
         validation: The share of rows held out to stop early, in [0, 1).
@@ -76,7 +79,7 @@ def fit_regression(
 
     Raises:
         ShapeError: x, y and horizon differ in their number of rows, or x is not what the method reads.
-        DataError: There are too few rows.
+        DataError: There are too few rows, or targets so large that they have no variance.
         ArgumentError: A value is not finite, or a setting is out of its range.
 
     Reference:
@@ -117,7 +120,7 @@ def fit_regression(
         compile=False,
         generator=generator,
         time_limit=time_limit,
-        augment=_augment(noise, units),
+        augment=_augment(noise if isinstance(noise, Sequence) and noise != "cell" else [noise] * y.shape[1], units),
         progress=progress,
     )
     reports = tuple(train(member, z) for member in ensemble.members)
@@ -145,6 +148,8 @@ def _checked_targets(y: Tensor, rows: int) -> Tensor:
     if rows < _FEWEST_ROWS:
         raise DataError(f"x must have at least {_FEWEST_ROWS} rows, got {rows}. Collect more data.")
     check_finite(y, "y")
+    if not bool((y - y.mean(0)).square().sum().isfinite()):
+        raise DataError(f"y must have squares that are finite, got {y.abs().max():.3g}. Give it in larger units.")
     return y
 
 
@@ -174,21 +179,30 @@ def _read_trees(
     )
 
 
-def _augment(noise: float | str, units: TargetUnits) -> Augment | None:
+def _augment(noise: Sequence[float | str], units: TargetUnits) -> Augment | None:
     """Noise in the space of standardized targets.
 
     Raises:
-        ArgumentError: It is below zero, or another word than ``"cell"``.
+        ArgumentError: It is below zero, another word than ``"cell"``, or not one for each target.
     """
-    if noise != "cell" and not (isinstance(noise, int | float) and noise >= 0):
-        raise ArgumentError(f"noise must be a deviation of at least 0 or 'cell', got {noise!r}. Use 0 for none.")
-    if noise == 0:
+    fine = [each == "cell" or (isinstance(each, int | float) and each >= 0) for each in noise]
+    if not all(fine) or len(noise) != len(units.scale):
+        raise ArgumentError(
+            f"noise must be a deviation of at least 0 or 'cell', or one of these for each of the {len(units.scale)} "
+            f"targets, got {list(noise)!r}. Use 0 for none."
+        )
+    if not any(noise):
         return None
+    cell = torch.tensor([each == "cell" for each in noise])
+    deviation = torch.tensor([0.0 if each == "cell" else float(each) for each in noise])
 
     def shake(z: Tensor, generator: torch.Generator) -> tuple[Tensor, float]:
-        draw, how = (torch.rand, 1.0) if noise == "cell" else (torch.randn, noise)
-        jitter = draw(z.shape, dtype=z.dtype, device=generator.device, generator=generator)
-        jitter = jitter - 0.5 if noise == "cell" else jitter
-        return z + jitter * (how / units.scale).to(z), 0.0
+        of: dict[str, Any] = {"dtype": z.dtype, "device": z.device, "generator": generator}
+        jitter = torch.zeros_like(z)
+        if bool(deviation.any()):
+            jitter = deviation.to(z) * torch.randn(z.shape, **of)
+        if bool(cell.any()):
+            jitter = torch.where(cell.to(z.device), torch.rand(z.shape, **of) - 0.5, jitter)
+        return z + jitter / units.scale.to(z), 0.0
 
     return shake

@@ -97,6 +97,8 @@ class ContinuousHead:
     def __post_init__(self) -> None:
         _check_base(self.base)
         check_positive(self.tolerance, "tolerance")
+        if self.rank is not None:
+            check_count(self.rank, "rank")
 
     def build(
         self, first: list[AbstractBijection], features: int, *, context_features: int, generator: torch.Generator

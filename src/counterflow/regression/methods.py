@@ -33,6 +33,9 @@ class ConditionalFlow:
     embedding: EmbeddingLike = field(default_factory=Embedding)
     head: Head | str = "spline"
 
+    def __post_init__(self) -> None:
+        make_head(self.head)
+
     @property
     def density(self) -> Head:
         """The head, if it was named."""
@@ -66,6 +69,9 @@ class RegFlow:
     rank: int | None = None
     base: Base = "laplace"
     tolerance: float = 1e-4
+
+    def __post_init__(self) -> None:
+        _ = self.density  # it checks
 
     @property
     def density(self) -> Head:
@@ -101,7 +107,7 @@ class TreeFlow:
     """
 
     trees: Any = field(default_factory=lambda: Trees(number=100, depth=2, learning_rate=0.03))
-    location: Trees | None = field(default_factory=Trees)
+    location: Any = field(default_factory=Trees)
     folds: int = 5
     width: int | None = None
     head: Head | str = "spline"
@@ -109,6 +115,11 @@ class TreeFlow:
     def __post_init__(self) -> None:
         check_count(self.folds, "folds", 2)
         check_count(self.embedded, "width")
+        make_head(self.head)
+        if not isinstance(self.location, Trees | None):
+            raise ArgumentError(
+                f"location must be Trees or None, got {self.location!r}. Write Trees('lightgbm') for a library."
+            )
 
     @property
     def density(self) -> Head:

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 
 from counterflow.core.checks import check_count, check_positive
-from counterflow.core.errors import ArgumentError, MissingExtra
+from counterflow.core.errors import ArgumentError, DataError, MissingExtra
 from counterflow.regression.leaves.catboost_leaves import CatBoostLeaves, catboost_rows
 from counterflow.regression.leaves.forest_leaves import ForestLeaves
 from counterflow.regression.leaves.lightgbm_leaves import LightGBMLeaves
@@ -94,6 +94,7 @@ def fit_trees(
 
     Raises:
         MissingExtra: If the library is not installed.
+        DataError: If there are gaps, and the library takes none.
 
     Example:
         >>> x = np.linspace(0.0, 1.0, 100)[:, None]
@@ -141,6 +142,7 @@ def _catboost(rows: np.ndarray, y: np.ndarray, *, how: _How) -> LeafModel:
         random_seed=how.seed,
         thread_count=how.threads,
         allow_writing_files=False,
+        allow_const_label=True,
         verbose=False,
     )
     data = catboost_rows(rows, how.categorical)
@@ -193,6 +195,8 @@ def _forest(rows: np.ndarray, y: np.ndarray, *, how: _How) -> LeafModel:
 def _gradient_boosting(rows: np.ndarray, y: np.ndarray, *, how: _How) -> Any:
     from sklearn.ensemble import GradientBoostingRegressor
 
+    if np.isnan(rows).any():
+        raise DataError("Trees('gradient_boosting') take no gaps, and there are some. Take 'forest', or a booster.")
     model = GradientBoostingRegressor(
         n_estimators=how.trees.number, learning_rate=how.rate, max_depth=how.trees.depth, random_state=how.seed
     )
