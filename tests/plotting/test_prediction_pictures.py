@@ -31,7 +31,7 @@ def test_what_does_not_go_together_is_refused():
         plot_predictions(QUANTILES, levels=(0.1, 0.5, 0.95))
     with pytest.raises(ArgumentError, match="must rise"):
         plot_predictions(QUANTILES, levels=LEVELS[::-1])
-    with pytest.raises(ShapeError, match=r"and x and y \(rows,\), got \(3, 3\), \(\) and \(2,\)"):
+    with pytest.raises(ShapeError, match=r"and x and y \(rows,\), got {'quantiles': \(3, 3\), 'y': \(2,\)}"):
         plot_predictions(QUANTILES, np.zeros(2), levels=LEVELS)
     with pytest.raises(ShapeError, match="Of several targets draw one"):
         plot_predictions(QUANTILES[..., None].repeat(2, 2), levels=LEVELS)

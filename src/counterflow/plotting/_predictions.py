@@ -46,19 +46,8 @@ def plot_predictions(
         >>> plot_predictions(quantiles, np.array([1.0, 4.0]), levels=[0.1, 0.5, 0.9]).get_ylabel()
         'target'
     """
-    shares = np.asarray(levels, dtype=float)
-    if len(shares) % 2 == 0 or not np.allclose(shares + shares[::-1], 1) or (np.diff(shares) <= 0).any():
-        raise ArgumentError(
-            f"levels must rise, be symmetric about 0.5 and hold it, got {list(levels)}. Use (0.05, 0.5, 0.95)."
-        )
-    rows = len(quantiles)
-    if quantiles.shape != (rows, len(shares)) or any(
-        given is not None and np.shape(given) != (rows,) for given in (x, y)
-    ):
-        raise ShapeError(
-            f"quantiles must have shape (rows, {len(shares)}), and x and y (rows,), got {np.shape(quantiles)}, "
-            f"{np.shape(x)} and {np.shape(y)}. Of several targets draw one: quantiles[..., 0], y[:, 0]."
-        )
+    shares, rows = _checked_shares(levels), len(quantiles)
+    _check_shapes({"quantiles": quantiles, "x": x, "y": y}, rows, len(shares))
     names = names or ("rows, by their median" if x is None else "x", "target")
     middle = len(shares) // 2
     order = np.argsort(quantiles[:, middle] if x is None else x, kind="stable")
@@ -78,6 +67,24 @@ def plot_predictions(
         drawn.set_xlabel(names[0], color=MUTED, fontsize=8.5)
         drawn.set_ylabel(names[1], color=MUTED, fontsize=8.5)
     return drawn
+
+
+def _checked_shares(levels: Sequence[float]) -> np.ndarray:
+    shares = np.asarray(levels, dtype=float)
+    if len(shares) % 2 == 0 or not np.allclose(shares + shares[::-1], 1) or (np.diff(shares) <= 0).any():
+        raise ArgumentError(
+            f"levels must rise, be symmetric about 0.5 and hold it, got {list(levels)}. Use (0.05, 0.5, 0.95)."
+        )
+    return shares
+
+
+def _check_shapes(given: dict[str, np.ndarray | None], rows: int, levels: int) -> None:
+    shapes = {name: np.shape(values) for name, values in given.items() if values is not None}
+    if shapes != {name: (rows,) for name in shapes} | {"quantiles": (rows, levels)}:
+        raise ShapeError(
+            f"quantiles must have shape (rows, {levels}), and x and y (rows,), got {shapes}. Of several targets draw "
+            "one: quantiles[..., 0], y[:, 0]."
+        )
 
 
 def plot_pit(pit: Float[np.ndarray, "*rows"], *, ax: Axes | None = None) -> Axes:

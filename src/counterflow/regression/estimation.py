@@ -120,7 +120,7 @@ def fit_regression(
         compile=False,
         generator=generator,
         time_limit=time_limit,
-        augment=_augment(noise if isinstance(noise, Sequence) and noise != "cell" else [noise] * y.shape[1], units),
+        augment=_augment([noise] * y.shape[1] if isinstance(noise, str | float | int) else noise, units),
         progress=progress,
     )
     reports = tuple(train(member, z) for member in ensemble.members)
