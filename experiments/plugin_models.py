@@ -53,12 +53,12 @@ class Recipe:
 
 RECIPES = {
     "digits": Recipe(12, 0.12, (64, 48, 32), 100, rate=3e-3, flow_epochs=150, noise=0.2, judge_epochs=60),
-    "mnist": Recipe(16, 0.15, (48, 24, 12), 8, hidden=(96, 96), flow_epochs=14, judge_epochs=6),
+    "mnist": Recipe(16, 0.15, (48, 24, 12), 40, hidden=(96, 96), flow_epochs=40, noise=0.2, judge_epochs=6),
     "smile": Recipe(
         48, 0.1, (32, 24, 16, 8), 50, layers=2, hidden=(64, 64), flow_epochs=40, noise=0.5, judge_epochs=20
     ),
-    "utk": Recipe(24, 0.1, (32, 24, 16, 8), 10, hidden=(64, 64), flow_epochs=14, judge_epochs=8),
-    "modelnet10": Recipe(24, 0.0, (), 20, flow_epochs=60, judge_epochs=15),
+    "utk": Recipe(48, 0.1, (48, 32, 24, 12), 60, layers=2, hidden=(64, 64), flow_epochs=40, noise=0.6, judge_epochs=20),
+    "modelnet10": Recipe(24, 0.0, (), 80, flow_epochs=60, judge_epochs=60),
 }
 
 
