@@ -39,6 +39,22 @@ def ply(order):
     return head + b"".join([*rows, struct.pack(mark + "B4ih", 4, 0, 1, 2, 3, -7), struct.pack(mark + "i", 2)])
 
 
+def counted(order, count):
+    """A point and a face whose list has a count in floating point."""
+    head = f"ply\nformat {order} 1.0\nelement vertex 1\n" + "".join(f"property float {axis}\n" for axis in "xyz")
+    head += "element face 1\nproperty list float uchar vertex_indices\nend_header\n"
+    body = f"0 0 0\n{count} 0 1 2\n".encode()
+    return head.encode() + (body if order == "ascii" else struct.pack("<4f3B", 0, 0, 0, float(count), 0, 1, 2))
+
+
+def npy(header):
+    """A file of numpy's with a header by hand, and no numbers."""
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header.encode()
+
+
+HUGE = f"{{'descr': '<f8', 'fortran_order': False, 'shape': ({10**15}, 3)}}\n"
+
+
 def write(folder, name, content):
     path = folder / name
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
@@ -96,6 +112,31 @@ def test_arrays(tmp_path):
     assert read_cloud(tmp_path / "a.npy").tolist() == [[0.0, 1.0], [2.0, 3.0], [4.0, 5.0]]
 
 
+@pytest.mark.parametrize("kind", [">f8", "<f8", ">f4", "f2", "g", ">i4", "u1"])
+def test_arrays_of_any_type_of_numbers_keep_their_digits(tmp_path, kind):
+    """Witness: numpy's own numbers, one by one."""
+    values = np.array([[4649776.224, 7], [250, -3]]).clip(0, 60000 if kind == "f2" else 255 if kind == "u1" else None)
+    np.save(tmp_path / "a.npy", values.astype(kind))
+    assert read_cloud(tmp_path / "a.npy").double().tolist() == values.astype(kind).astype(float).tolist()
+
+
+@pytest.mark.parametrize("order", ["ascii", "binary_big_endian"])
+def test_doubles_of_ply_files_keep_their_digits(tmp_path, order):
+    x = 4649776.224
+    content = ply(order).replace(*([b"0.0 0.0 200", f"{x} 0.0 200".encode()] if order == "ascii" else
+        [struct.pack(">dfB", 0, 0, 200), struct.pack(">dfB", x, 0, 200)]))  # fmt: skip
+    assert read_cloud(write(tmp_path, "a.ply", content))[0].tolist() == [x, 0.0, 0.0]
+    content = ply("ascii").replace(b"double", b"float")
+    assert read_cloud(write(tmp_path, "b.ply", content)).dtype == torch.float32
+
+
+def test_an_archive_is_no_array(tmp_path):
+    np.savez(tmp_path / "a.npz", points=np.zeros((5, 3)))
+    (tmp_path / "a.npz").rename(tmp_path / "a.npy")
+    with pytest.raises(DataError, match="must hold an array of numbers, got a file that cannot be read"):
+        read_cloud(tmp_path / "a.npy")
+
+
 def test_points_lie_evenly_on_the_surface():
     """Witness: two triangles of areas 1 and 3, and the mean of points that are even on a triangle."""
     vertices = torch.tensor([[0.0, 0, 0], [2, 0, 0], [0, 1, 0], [0, 0, 5], [6, 0, 5], [0, 1, 5], [9, 9, 9]])
@@ -134,12 +175,34 @@ def test_points_lie_evenly_on_the_surface():
         (
             "a.ply",
             ply("ascii").replace(b"4 0 1", b"4 0 8"),
-            r"faces of corners from 0 to 3, got \[0.0, 8.0, 2.0, 3.0\]",
+            r"faces of corners from 0 to 3, all whole, got \[0.0, 8.0, 2.0, 3.0\]",
         ),
         ("a.ply", ply("ascii").replace(b"4 0 1", b"nan 0 1"), r"line 19, must hold the 2 properties of a face"),
-        ("a.ply", ply("ascii").replace(b"4 0 1", b"4 0 inf"), r"faces of corners from 0 to 3, got \[0.0, inf"),
+        (
+            "a.ply",
+            ply("ascii").replace(b"4 0 1", b"4 0 inf"),
+            r"faces of corners from 0 to 3, all whole, got \[0.0, inf",
+        ),
         ("a.ply", ply("binary_little_endian")[:-12], r"must hold 1 of 'face', got its end after 0"),
         ("a.ply", ply("binary_big_endian")[:-40], r"must hold 4 of 'vertex', got its end after 3"),
+        ("a.off", OFF.replace("4 2 0", "\u00b2 2 0"), r"line 2, must hold the numbers of points and of faces"),
+        ("a.off", OFF.replace("4 2 0", "9" * 5000 + " 2 0"), r"line 2, must hold the numbers of points and of faces"),
+        ("a.off", OFF.replace("3 0 1 2", "3 0 1 1.5"), r"line 7, must hold .* all of them whole, got '3 0 1 1.5'"),
+        ("a.off", OFF.replace("3 0 1 2", "3.5 0 1 2"), r"line 7, must hold .* all of them whole, got '3.5 0 1 2'"),
+        ("a.ply", ply("ascii").replace(b"4 0 1", b"4 0 1.5"), r"all whole, got \[0.0, 1.5, 2.0, 3.0\]"),
+        (
+            "a.ply",
+            ply("ascii").replace(b"float y", b"float x"),
+            r"line 6, .* a name of its own, got 'property float x'",
+        ),
+        ("a.ply", ply("ascii").replace(b"edge 1", b"vertex 1"), r"line 12, .* a name of its own, got 'element vertex"),
+        ("a.ply", counted("ascii", "inf"), r"line 11, must hold the 1 properties of a face, got 'inf 0 1 2'"),
+        ("a.ply", counted("ascii", "2.5"), r"line 11, must hold the 1 properties of a face, got '2.5 0 1 2'"),
+        ("a.ply", counted("binary_little_endian", "inf"), r"must hold 1 of 'face', got a list of inf numbers after 0"),
+        ("a.ply", counted("binary_little_endian", "2.5"), r"must hold 1 of 'face', got a list of 2.5 numbers after 0"),
+        ("a.ply", counted("binary_little_endian", "1e30"), r"must hold 1 of 'face', got its end after 0"),
+        ("a.npy", npy("{'descr': '<f8', 'fortran_order': False, 'shape': (9, 3"), r"must hold an array of numbers"),
+        ("a.npy", npy(HUGE), r"must hold an array of numbers"),
         ("a.stl", "solid", r"must be a file .off or .ply, got '.stl'"),
         ("a.npy", "not an array", r"must hold an array of numbers"),
         ("a.npy", "", r"must hold an array of numbers"),

@@ -1,5 +1,7 @@
 """Reading clouds and meshes from files: by hand, and without running anything that a file may hold."""
 
+import io
+import tokenize
 from pathlib import Path
 
 import numpy as np
@@ -8,11 +10,24 @@ from jaxtyping import Float
 from torch import Tensor
 
 from counterflow.core.errors import DataError
+from counterflow.pointclouds.lines import to_floats
 from counterflow.pointclouds.mesh import Mesh
 from counterflow.pointclouds.off import parse_off
 from counterflow.pointclouds.ply import parse_ply
 
 __all__ = ["read_cloud", "read_mesh"]
+
+_DAMAGES = (
+    ValueError,
+    TypeError,
+    KeyError,
+    SyntaxError,
+    RecursionError,
+    OverflowError,
+    MemoryError,
+    tokenize.TokenError,
+)
+"""What numpy raises of arrays whose header is damaged, or announces more than there is."""
 
 
 def read_mesh(path: str | Path) -> Mesh:
@@ -22,7 +37,8 @@ def read_mesh(path: str | Path) -> Mesh:
         path: A file ``.off`` or ``.ply`` (text, or binary in either order of bytes).
 
     Returns:
-        The mesh; a file that holds points only has no triangles.
+        The mesh; a file that holds points only has no triangles. Vertices are float64 where a PLY file says ``double``
+        (or ``int``), else float32, as in OFF files, which do not say.
 
     Raises:
         DataError: The file is missing, of another kind or damaged; the sentence says where.
@@ -52,7 +68,7 @@ def read_cloud(path: str | Path) -> Float[Tensor, "points dimensions"]:
         path: A file ``.npy`` that holds numbers of shape (points, dimensions), ``.off`` or ``.ply``.
 
     Returns:
-        The points, floating-point numbers.
+        The points: float32 where that holds every number of the file's type, else float64.
 
     Raises:
         DataError: The file is missing, of another kind or damaged, or its points are not finite.
@@ -67,18 +83,19 @@ def read_cloud(path: str | Path) -> Float[Tensor, "points dimensions"]:
     path = Path(path)
     if path.suffix.lower() != ".npy":
         return read_mesh(path).vertices
-    _bytes(path)
+    content = _bytes(path)
     try:
-        values = np.load(path, allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
+        values = np.lib.format.read_array(io.BytesIO(content), allow_pickle=False)
+    except _DAMAGES as error:
         raise DataError(f"'{path}' must hold an array of numbers, got a file that cannot be read: {error}.") from error
     if values.ndim != 2 or values.dtype.kind not in "fiu" or 0 in values.shape:
         raise DataError(
             f"'{path}' must hold numbers of shape (points, dimensions), got {values.dtype} of shape {values.shape}."
         )
+    values = to_floats(values, values.dtype)
     if not np.isfinite(values).all():
         raise DataError(f"'{path}' must hold finite points, got NaN or infinity.")
-    return torch.as_tensor(values if values.dtype.kind == "f" else values.astype(np.float32))
+    return torch.as_tensor(values)
 
 
 def _bytes(path: Path) -> bytes:

@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 
 from counterflow.core.errors import DataError
-from counterflow.pointclouds.lines import Lines, make_mesh
+from counterflow.pointclouds.lines import Lines, is_count, make_mesh
 from counterflow.pointclouds.mesh import Mesh
 
 __all__ = ["parse_off"]
@@ -38,7 +38,7 @@ def parse_off(path: Path, text: str) -> Mesh:
         lines.fail("'OFF', the head of such files", " ".join(words))
     expected = "the numbers of points and of faces"
     words = [word for word in (words[0].removeprefix(head), *words[1:]) if word] or lines.words(expected)
-    if len(words) < 2 or not all(word.isdigit() for word in words[:2]):
+    if len(words) < 2 or not all(is_count(word) for word in words[:2]):
         lines.fail(expected, " ".join(words))
     corners, faces = int(words[0]), int(words[1])
     points = [lines.numbers(3, f"point {k} of {corners}, three numbers")[:3] for k in range(corners)]

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from counterflow.core.errors import DataError
-from counterflow.pointclouds.lines import Lines, make_mesh
+from counterflow.pointclouds.lines import Lines, is_whole, make_mesh, to_floats
 from counterflow.pointclouds.mesh import Mesh
 from counterflow.pointclouds.ply_header import Element, PlyHeader, parse_header
 
@@ -16,6 +16,7 @@ __all__ = ["parse_ply"]
 Row: TypeAlias = dict[str, Any]
 """The properties of one element: numbers and lists of numbers."""
 
+_END = "its end"
 _CORNERS = ("vertex_indices", "vertex_index")
 
 
@@ -45,10 +46,14 @@ def parse_ply(path: Path, content: bytes) -> Mesh:
     read = _from_text if header.order is None else _from_bytes
     points, polygons = read(path, content[header.size :], header)
     for polygon in polygons:
-        if not all(0 <= corner < len(points) for corner in polygon):
-            raise DataError(f"'{path}' must have faces of corners from 0 to {len(points) - 1}, got {polygon[:8]}.")
+        if not all(0 <= corner < len(points) and is_whole(corner) for corner in polygon):
+            raise DataError(
+                f"'{path}' must have faces of corners from 0 to {len(points) - 1}, all whole, got {polygon[:8]}."
+            )
     corners = [[int(corner) for corner in polygon] for polygon in polygons]
-    return make_mesh(path, torch.as_tensor(points.astype(np.float32)), corners)
+    vertex = next(element for element in header.elements if element.name == "vertex")
+    kinds = [np.dtype(item.kind) for item in vertex.properties if item.name in ("x", "y", "z")]
+    return make_mesh(path, torch.as_tensor(to_floats(points, *kinds)), corners)
 
 
 def _from_text(path: Path, content: bytes, header: PlyHeader) -> _Body:
@@ -67,8 +72,8 @@ def _text_row(lines: Lines, element: Element) -> Row:
     given, row = iter(values), Row()
     try:
         for item in element.properties:
-            row[item.name] = [next(given) for _ in range(int(next(given)))] if item.length else next(given)
-    except (StopIteration, RuntimeError, ValueError, OverflowError):  # too few, or a count that is no number
+            row[item.name] = [next(given) for _ in range(_size(next(given)))] if item.length else next(given)
+    except (StopIteration, ValueError):  # too few, or a count that is none
         lines.fail(expected, " ".join(f"{value:g}" for value in values))
     return row
 
@@ -84,7 +89,7 @@ def _from_bytes(path: Path, content: bytes, header: PlyHeader) -> _Body:
         kind = np.dtype([(item.name, item.kind) for item in element.properties])
         end = place + kind.itemsize * element.number
         if end > len(content):
-            raise _short(path, element, (len(content) - place) // max(kind.itemsize, 1))
+            raise _broken(path, element, (len(content) - place) // kind.itemsize, _END)
         table, place = np.frombuffer(content, kind, element.number, place), end
         if element.name == "vertex":
             points = np.stack([table[axis].astype(float) for axis in "xyz"], 1)
@@ -99,17 +104,28 @@ def _rows_with_lists(path: Path, content: bytes, place: int, element: Element) -
             for item in element.properties:
                 size = 1
                 if item.length:
-                    size = int(np.frombuffer(content, item.length, 1, place)[0])
-                    place += np.dtype(item.length).itemsize
-                if size < 0:
-                    raise ValueError("a list of negative length")
-                values = np.frombuffer(content, item.kind, size, place).tolist() if size else []
-                place += np.dtype(item.kind).itemsize * size
+                    (length,), place = _take(content, item.length, 1, place)
+                    size = _size(length)
+                values, place = _take(content, item.kind, size, place)
                 row[item.name] = values if item.length else values[0]
         except ValueError as error:
-            raise _short(path, element, number) from error
+            raise _broken(path, element, number, str(error)) from error
         rows.append(row)
     return rows, place
+
+
+def _take(content: bytes, kind: str, count: int, place: int) -> tuple[list[Any], int]:
+    """So many numbers, and the place behind them."""
+    end = place + np.dtype(kind).itemsize * count
+    if end > len(content):
+        raise ValueError(_END)
+    return np.frombuffer(content, kind, count, place).tolist(), end
+
+
+def _size(count: float | int) -> int:
+    if not (is_whole(count) and count >= 0):
+        raise ValueError(f"a list of {count:g} numbers")
+    return int(count)
 
 
 def _points(rows: list[Row]) -> np.ndarray:
@@ -121,7 +137,7 @@ def _polygon(row: Row) -> list[float | int]:
     return found if isinstance(found, list) else []
 
 
-def _short(path: Path, element: Element, number: int) -> DataError:
+def _broken(path: Path, element: Element, number: int, got: str) -> DataError:
     return DataError(
-        f"'{path}' must hold {element.number} of '{element.name}', got its end after {number}. Copy it again."
+        f"'{path}' must hold {element.number} of '{element.name}', got {got} after {number}. Copy it again."
     )

@@ -1,9 +1,11 @@
 """The header of a PLY file: which elements follow, and what each of them is made of."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 from counterflow.core.errors import DataError
+from counterflow.pointclouds.lines import is_count
 
 __all__ = ["Element", "PlyHeader", "Property", "parse_header"]
 
@@ -84,30 +86,39 @@ def parse_header(path: Path, content: bytes) -> PlyHeader:
     if not {"x", "y", "z"} <= names:
         found = ", ".join(element.name for element in elements) or "no element"
         raise DataError(f"'{path}' must hold an element 'vertex' with properties x, y and z, got {found}.")
-    return PlyHeader(order, elements, stop + 1, len(lines) + 1)
+    filled = [element for element in elements if element.properties]  # one without any takes no place
+    return PlyHeader(order, filled, stop + 1, len(lines) + 1)
 
 
 def _read(path: Path, lines: list[str]) -> tuple[Literal["<", ">"] | None, list[Element]]:
     order: Literal["<", ">"] | None = None
     elements: list[Element] = []
+
+    def takes(name: str) -> bool:
+        return bool(elements) and _is_new(name, elements[-1].properties)
+
     for number, line in enumerate(lines[1:], 2):
         match line.split():
             case [] | ["comment" | "obj_info", *_]:
                 pass
             case ["format", name, "1.0"] if name in _ORDERS:
                 order = _ORDERS[name]
-            case ["element", name, count] if count.isdigit():
+            case ["element", name, count] if is_count(count) and _is_new(name, elements):
                 elements.append(Element(name, int(count), []))
-            case ["property", "list", count, kind, name] if {count, kind} <= set(_KINDS) and elements:
+            case ["property", "list", count, kind, name] if {count, kind} <= set(_KINDS) and takes(name):
                 elements[-1].properties.append(_property(name, kind, order, count))
-            case ["property", kind, name] if kind in _KINDS and elements:
+            case ["property", kind, name] if kind in _KINDS and takes(name):
                 elements[-1].properties.append(_property(name, kind, order))
             case _:
                 raise DataError(
                     f"'{path}', line {number}, must be a format 1.0, a comment, an element with its count or a "
-                    f"property of a known kind, got '{line[:60]}'."
+                    f"property of a known kind, each of a name of its own, got '{line[:60]}'."
                 )
     return order, elements
+
+
+def _is_new(name: str, items: Sequence[Element | Property]) -> bool:
+    return all(item.name != name for item in items)
 
 
 def _property(name: str, kind: str, order: Literal["<", ">"] | None, length: str = "") -> Property:
