@@ -18,7 +18,7 @@ def seeded():
 
 def test_flat_clouds_keep_their_form_at_one_scale(ax):
     clouds = torch.rand(5, 30, 2, generator=seeded(), dtype=torch.float64) * torch.tensor([2.0, 1.0])
-    plot_clouds(clouds, columns=3, row_names=["a", "b"], captions=["x"], title="T", subtitle="s", ax=ax)
+    plot_clouds(clouds, columns=3, row_names=["a", "b"], captions=["x", "y", "z"], title="T", subtitle="s", ax=ax)
     points = drawn(ax)
     assert len(points) == 5
     scale = np.ptp(points[0][:, 0]) / np.ptp(clouds[0, :, 0].numpy())
@@ -27,7 +27,7 @@ def test_flat_clouds_keep_their_form_at_one_scale(ax):
         assert ((found >= [column, row]) & (found <= [column + 1, row + 1])).all()
         np.testing.assert_allclose(np.ptp(found, axis=0), scale * np.ptp(cloud, axis=0))
     assert [label.get_text() for label in ax.get_yticklabels()] == ["a", "b"]
-    assert "x" in [text.get_text() for text in ax.texts]
+    assert {"x", "y", "z"} <= {text.get_text() for text in ax.texts}
 
 
 def test_space_is_seen_from_the_front_and_from_above(ax):
@@ -69,5 +69,26 @@ def test_points_keep_their_color_on_their_way(ax):
 def test_bad_arguments_are_named(ax):
     with pytest.raises(ShapeError, match="2 or 3 dimensions to be drawn, got 4"):
         plot_clouds(torch.zeros(1, 2, 4), ax=ax)
-    with pytest.raises(ArgumentError, match="row_names must hold 1 names"):
+    with pytest.raises(ArgumentError, match="row_names must hold 1 texts, one for each row, got 2"):
         plot_clouds(torch.zeros(1, 2, 3), row_names=["a", "b"], ax=ax)
+
+
+def test_equal_points_are_drawn_in_the_middle(ax):
+    plot_clouds(torch.ones(3, 5, 3), ax=ax)
+    ax.figure.canvas.draw()
+    for column, points in enumerate(drawn(ax)):
+        np.testing.assert_allclose(points, np.broadcast_to([column + 0.5, 0.5], (5, 2)))
+
+
+@pytest.mark.parametrize("captions", [["x"], ["x", "y", "z", "more"]])
+def test_captions_are_one_for_each_column(ax, captions):
+    with pytest.raises(ArgumentError, match="captions must hold 3 texts, one for each column"):
+        plot_clouds(torch.randn(3, 5, 2, generator=seeded()), captions=captions, ax=ax)
+
+
+def test_a_way_may_be_an_array_or_a_list(ax):
+    way = torch.randn(4, 20, 3, generator=seeded()).numpy()
+    for form in (way, list(way)):
+        plot_interpolation(form, ax=ax)
+    first, again = drawn(ax)[:4], drawn(ax)[4:]
+    np.testing.assert_array_equal(first, again)

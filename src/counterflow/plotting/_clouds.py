@@ -4,10 +4,8 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
-from torch import Tensor
 
 from counterflow.core.checks import check_count
 from counterflow.core.clouds import CloudLike, as_clouds, present_points
@@ -52,7 +50,7 @@ def plot_clouds(
 
     Raises:
         ShapeError: These are no clouds in two or three dimensions.
-        ArgumentError: There is not one name for each row.
+        ArgumentError: There is not one name for each row, or not one caption for each column.
 
     Example:
         >>> from counterflow.datasets import solids
@@ -74,7 +72,7 @@ def plot_clouds(
 
 
 def plot_interpolation(
-    way: Float[Tensor, "steps points dimensions"],
+    way: CloudLike,
     *,
     title: str = "",
     subtitle: str = "",
@@ -104,8 +102,9 @@ def plot_interpolation(
         >>> len(ax.collections)
         5
     """
-    seen, _ = _projected(way, view)
-    height = way[0, :, -1].detach().cpu().argsort().argsort().double().numpy()
+    clouds = as_clouds(way, name="way")
+    seen, _ = _projected(clouds, view)
+    height = clouds[0, :, -1].detach().cpu().argsort().argsort().double().numpy()
     color = np.broadcast_to(height, seen.shape[:2])
     steps = len(seen)
     shares = [f"{share:.2g}" for share in np.linspace(0, 1, steps)]
@@ -142,6 +141,14 @@ def _projected(clouds: CloudLike, view: tuple[float, float]) -> tuple[np.ndarray
     return np.stack([points @ right, points @ up], -1), points @ toward
 
 
+def _check_texts(texts: Sequence[str], count: int, name: str, *, each: str) -> None:
+    """Check that there is none, or one for each row or column."""
+    if texts and len(texts) != count:
+        raise ArgumentError(
+            f"{name} must hold {count} texts, one for each {each}, got {len(texts)}. Pass all of them or none."
+        )
+
+
 def _sheet(
     seen: np.ndarray,
     color: np.ndarray,
@@ -156,9 +163,9 @@ def _sheet(
 ) -> Axes:
     check_count(columns, "columns")
     columns, rows = min(columns, len(seen)), -(-len(seen) // columns)
-    if row_names and len(row_names) != rows:
-        raise ArgumentError(f"row_names must hold {rows} names, one for each row, got {len(row_names)}.")
-    reach = 2 * np.nanmax(np.abs(seen)) / _ROOM
+    _check_texts(row_names, rows, "row_names", each="row")
+    _check_texts(captions, columns, "captions", each="column")
+    reach = 2 * np.nanmax(np.abs(seen)) / _ROOM or 1.0  # all points may be the same
     low, high = np.nanmin(color), np.nanmax(color)
     limits = {"vmin": low, "vmax": high} if low < high else {"vmin": low - 1, "vmax": low + 1}
     with canvas(ax, size=sheet_size(rows, columns, cell=1.3)) as drawn:
