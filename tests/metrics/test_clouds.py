@@ -184,3 +184,35 @@ def test_bad_arguments_are_named(call, error, match):
 def test_tables_that_do_not_fit_are_named():
     with pytest.raises(ShapeError, match="Measure all pairs"):
         nearest_neighbor_accuracy(torch.zeros(1, 1), reference=torch.zeros(1, 1), generated=torch.zeros(1, 1))
+
+
+def test_tables_may_be_arrays_or_lists():
+    between, real, made = clouds(4, 3).abs(), clouds(4, 4, seed=1).abs(), clouds(3, 3, seed=2).abs()
+    expected = nearest_neighbor_accuracy(between, reference=real, generated=made)
+    for form in (torch.Tensor.numpy, torch.Tensor.tolist):
+        assert nearest_neighbor_accuracy(form(between), reference=form(real), generated=form(made)) == expected
+        assert minimum_matching_distance(form(between)) == minimum_matching_distance(between)
+        assert matching_coverage(form(between)) == matching_coverage(between)
+    with pytest.raises(DataError, match="distances must be real numbers"):
+        matching_coverage("table")
+
+
+@pytest.mark.parametrize("far", [1e10, 1e30, 1e300])
+def test_points_beyond_the_limits_are_alike_however_far(far):
+    ones = torch.ones(1, 4, 3)
+    assert occupancy_divergence(ones, torch.full((1, 4, 3), far, dtype=torch.float64), limits=(0.0, 1.0)) == 0
+    assert occupancy_divergence(ones, torch.full((1, 4, 3), -far, dtype=torch.float64), limits=(0.0, 1.0)) == 1
+
+
+def test_limits_are_finite():
+    with pytest.raises(ArgumentError, match="finite and low below high"):
+        occupancy_divergence(clouds(1, 2, 3), clouds(1, 2, 3), limits=(0.0, math.inf))
+
+
+def test_neither_side_loses_digits_to_the_other():
+    """Single against double precision, far from the origin: the distance is the same in both directions."""
+    x, y = torch.full((1, 1, 2), 4649776.0), torch.full((1, 1, 2), 4649776.224, dtype=torch.float64)
+    expected = 2 * 2 * (y - x.double())[0, 0, 0].item() ** 2
+    for pair in ((x, y), (y, x)):
+        assert chamfer_distance(*pair).item() == pytest.approx(expected, rel=1e-9)
+        assert cloud_distances(*pair).item() == pytest.approx(expected, rel=1e-9)

@@ -103,7 +103,7 @@ def test_the_loss_is_the_bound_for_each_point():
     clouds = torch.randn(6, 10, 2, generator=seeded(), dtype=torch.float64)
     clouds[0, 4:] = torch.nan
     batch = shake(model, clouds, points=10, generator=seeded(2))
-    x = torch.where(batch.present.unsqueeze(-1), batch.clean * model.scale + model.center, torch.nan)
+    x = torch.where(batch.present.unsqueeze(-1), batch.clean * model.units.scale + model.units.center, torch.nan)
     bound = 0.0
     mean, log_deviation = model.posterior(x)
     z = mean + log_deviation.exp() * batch.latent
@@ -155,3 +155,39 @@ def test_lists_of_unequal_clouds_are_learned_from():
 def test_bad_data_are_named(clouds, settings, error, match):
     with pytest.raises(error, match=match):
         fit_pointflow(small(), clouds, **settings)
+
+
+def test_far_clouds_are_learned_as_near_ones_are():
+    """Witness: the same run at the origin."""
+    shift = torch.tensor([500_000.0, 4_649_776.0], dtype=torch.float64)
+    clouds = ellipses(20, 32, generator=seeded()).clouds.double()
+    losses = [
+        trained(small(layers=2), x, epochs=2, points=16, validation=held).best_validation
+        for x, held in ((clouds, clouds[:4]), (clouds + shift, clouds[:4] + shift))
+    ]
+    assert losses[1] == pytest.approx(losses[0], abs=1e-4)
+
+
+@pytest.mark.parametrize("limits", [{"max_epochs": 2}, {"max_epochs": 3, "time_limit": 60.0}, {"time_limit": 1e-3}])
+def test_settings_hold_for_the_prior_too(monkeypatch, limits):
+    from counterflow.pointclouds import _fit_pointflow as module
+
+    reports, asked = [], []
+
+    def followed(*arguments, **settings):
+        asked.append(settings)
+        reports.append(fit_prior(*arguments, **settings))
+
+    monkeypatch.setattr(module, "fit_prior", followed)
+    clouds = ellipses(30, 16, generator=seeded()).clouds
+    schedule = TrainingSettings(compile=False, progress=False, **limits)
+    report = fit_pointflow(small(layers=2, variational=False), clouds, settings=schedule, generator=seeded())
+    assert reports[0].epochs == limits.get("max_epochs", 1)
+    left = limits.get("time_limit")
+    assert asked[0]["time_limit"] == (None if left is None else pytest.approx(max(left - report.seconds, 1e-3)))
+
+
+@pytest.mark.parametrize("weight", [-5.0, float("nan"), float("inf")])
+def test_weights_that_mean_nothing_are_named(weight):
+    with pytest.raises(ArgumentError, match="kl_weight must be at least 0 and finite"):
+        fit_pointflow(small(), torch.randn(5, 9, 2), kl_weight=weight)

@@ -27,8 +27,8 @@ def made(dimensions=2, *, shaken=True, **settings):
     with torch.no_grad():
         for parameter in model.parameters() if shaken else ():
             parameter += 0.2 * torch.randn(parameter.shape, generator=generator, dtype=parameter.dtype)
-        model.center.copy_(torch.tensor([0.5, -1.0, 2.0])[:dimensions])
-        model.scale.fill_(0.7)
+        model.units.center.copy_(torch.tensor([0.5, -1.0, 2.0])[:dimensions])
+        model.units.scale.fill_(0.7)
     return model.eval()
 
 
@@ -54,7 +54,7 @@ def test_a_fresh_model_gives_the_normal_density_with_its_constant_once(kind, dim
     """Witness: torch.distributions. (The published code has the constant once for each dimension.)"""
     model = made(dimensions, shaken=False, points=kind)
     x, z = clouds(dimensions=dimensions), torch.zeros(4, 3, dtype=torch.float64)
-    law = MultivariateNormal(model.center, 0.7**2 * torch.eye(dimensions, dtype=torch.float64))
+    law = MultivariateNormal(model.units.center, 0.7**2 * torch.eye(dimensions, dtype=torch.float64))
     assert torch.allclose(model.point_log_prob(x, z), law.log_prob(x), atol=1e-12)
 
 
@@ -65,7 +65,7 @@ def test_the_density_is_that_of_the_map(kind):
     z, noise = torch.tensor([[0.3, -1.0, 0.7]], dtype=torch.float64), clouds(1, 1, 3)
 
     def to_point(e):
-        return model.points.to_data(e[None, None], model.context(z))[0][0, 0] * model.scale + model.center
+        return model.points.to_data(e[None, None], model.context(z))[0][0, 0] * model.units.scale + model.units.center
 
     jacobian = torch.autograd.functional.jacobian(to_point, noise[0, 0])
     expected = Normal(0, 1).log_prob(noise).sum() - torch.linalg.slogdet(jacobian).logabsdet
@@ -211,15 +211,15 @@ def test_scale_is_set_once():
     x = 3 + 2 * clouds(50, 40)
     model.initialize([x[0], *x[1:, :20]])
     points = torch.cat([x[0], x[1:, :20].flatten(0, 1)])
-    assert torch.allclose(model.center.double(), points.mean(0), atol=1e-5)
-    assert model.scale.item() == pytest.approx((points - points.mean(0)).square().mean().sqrt().item(), rel=1e-5)
+    assert torch.allclose(model.units.center.double(), points.mean(0), atol=1e-5)
+    assert model.units.scale.item() == pytest.approx((points - points.mean(0)).square().mean().sqrt().item(), rel=1e-5)
     mean, log_deviation = model.posterior([x[0], *x[1:, :20]])
     assert torch.allclose(mean.mean(0), torch.zeros(3), atol=1e-3)
     assert torch.allclose(mean.std(0, correction=0), torch.ones(3), atol=1e-3)
     assert torch.allclose(log_deviation, torch.tensor(-2.0), atol=0.1)
-    before = model.scale.clone()
+    before = model.units.scale.clone()
     model.initialize(x * 7)
-    assert torch.equal(model.scale, before)
+    assert torch.equal(model.units.scale, before)
 
 
 @pytest.mark.parametrize(
@@ -244,7 +244,7 @@ def test_bad_clouds_are_named(bad, error, match):
 
 def test_other_bad_arguments_are_named():
     model, x = made(), clouds()
-    with pytest.raises(ShapeError, match="one row for each of the 4 clouds, got 2"):
+    with pytest.raises(ShapeError, match=r"z must have shape \(4, 3\), one latent for each of 4 clouds, got \(2, 3\)"):
         model.point_log_prob(x, torch.zeros(2, 3, dtype=torch.float64))
     with pytest.raises(ShapeError, match="z must have shape"):
         model.decode(torch.zeros(2, 5, dtype=torch.float64))
@@ -263,6 +263,7 @@ def test_other_bad_arguments_are_named():
         ({"noise": -0.1}, "noise must be at least 0"),
         ({"latent_features": 0}, "latent_features"),
         ({"encoder": ()}, "number of widths in encoder"),
+        ({"hidden": (0,)}, "each width in hidden must be a whole number of at least 1, got 0"),
         ({"bins": 1}, "bins"),
     ],
 )
@@ -286,3 +287,80 @@ def test_points_are_drawn_without_replacement():
         assert points <= {tuple(point.tolist()) for point in source}
         assert len(points) == present_points(cloud).sum()
     assert not torch.equal(drawn[0], draw_points(x, 10, generator=seeded(1))[0])
+
+
+FAR = torch.tensor([500_000.0, 4_649_776.0], dtype=torch.float64)
+
+
+@pytest.mark.parametrize("where", ["tensor", "list"])
+def test_far_clouds_keep_their_digits(where):
+    """Witness: the same clouds at the origin, for a model in single precision that is cast to and fro."""
+    near, far = (PointFlow(PointFlowSettings(dimensions=2, latent_features=3), generator=seeded()) for _ in range(2))
+    x = clouds(6, 50)
+    moved = x + FAR
+    near.initialize(x)
+    far.double().float().initialize(moved if where == "tensor" else list(moved.numpy()))
+    far.half().float()
+    assert torch.allclose(far.units.center, near.units.center + FAR, rtol=0, atol=1e-8)
+    weights = {name: value for name, value in near.state_dict().items() if not name.startswith("units")}
+    far.load_state_dict(weights, strict=False)
+    with torch.no_grad():
+        z = near.encode(x)
+        assert torch.allclose(far.encode(moved), z, atol=1e-5)
+        assert torch.allclose(far.point_log_prob(moved, z), near.point_log_prob(x, z), atol=1e-5)
+    single, expected = far.decode(z, 20).detach(), near.decode(z, 20).detach()
+    assert single.dtype == torch.float32
+    half_a_place = torch.tensor([2**-6, 2**-2])  # of single precision, at FAR
+    assert ((single - FAR - expected).abs() <= half_a_place + 1e-4).all()
+    exact, expected = far.double().decode(z.double(), 20).detach(), near.double().decode(z.double(), 20).detach()
+    assert torch.allclose(exact - FAR, expected, rtol=0, atol=1e-6)
+
+
+def test_lists_take_the_most_exact_type():
+    x = as_clouds([torch.zeros(1, 2), FAR[None].numpy() + 0.224, [[1, 2]]])
+    assert x[:, 0].tolist() == [[0, 0], (FAR + 0.224).tolist(), [1, 2]]
+
+
+TYPES = """
+import torch
+from counterflow.core.errors import CounterflowError
+from counterflow.pointclouds import PointFlow, PointFlowSettings, as_clouds, fit_pointflow
+
+model, x = PointFlow(PointFlowSettings(dimensions=2)), torch.randn(4, 5, 2)
+calls = [lambda bad=bad: as_clouds(bad) for bad in ("a", None, 0.5, [["a", "b"]], [None], x + 0j)]
+calls += [lambda: fit_pointflow(model, x, validation="a")]
+widths = [(name, bad) for name in ("encoder", "head", "hidden", "prior_hidden") for bad in (8, (0,), (8.0,), "64")]
+calls += [lambda name=name, bad=bad: PointFlowSettings(**{name: bad}) for name, bad in widths]
+for call in calls:
+    try:
+        call()
+    except CounterflowError as error:
+        print(error)
+"""
+
+
+def test_values_of_another_type_are_named(run_unhooked):
+    """Users have no hook that checks types: each gets a sentence that names what is wrong."""
+    sentences = run_unhooked(TYPES).splitlines()
+    names = ["clouds"] * 6 + ["validation"]
+    for name in ("encoder", "head", "hidden", "prior_hidden"):
+        names += [name, f"each width in {name}", f"each width in {name}", name]
+    assert [sentence.partition(" must ")[0] for sentence in sentences] == names
+
+
+def test_arrays_in_any_order_of_memory_are_clouds():
+    x = clouds(2, 5).numpy()
+    assert torch.equal(as_clouds(x[:, ::-1].astype(">f8")), clouds(2, 5).flip(1))
+
+
+def test_latents_of_another_width_are_named():
+    model, x = made(), clouds()
+    with pytest.raises(ShapeError, match=r"z must have shape \(4, 3\), .* got \(4, 5\)"):
+        model.point_log_prob(x, torch.zeros(4, 5, dtype=torch.float64))
+
+
+def test_points_are_drawn_from_what_users_have():
+    x = clouds(3, 6)
+    drawn = draw_points(x, 4, generator=seeded())
+    assert torch.equal(draw_points(x.numpy(), 4, generator=seeded()), drawn)
+    assert torch.equal(draw_points([cloud.numpy() for cloud in x], 4, generator=seeded()), drawn)

@@ -41,3 +41,21 @@ def test_bad_bodies_are_named():
         voxel_points(torch.zeros(2, 2, 2, dtype=torch.bool))
     with pytest.raises(ShapeError, match="one body at a time"):
         voxel_points(torch.zeros(3, 2, 2, 2, dtype=torch.bool))
+
+
+def test_arrays_and_labels_are_bodies():
+    """Whatever is not 0 is occupied: a cube of two labels has the surface of one body, 4^3 - 2^3 voxels."""
+    labels = torch.ones(4, 4, 4, dtype=torch.long)
+    labels[2:] = 2
+    assert int(surface_voxels(labels).sum()) == 56
+    assert torch.equal(surface_voxels(labels.numpy()), surface_voxels(labels > 0))
+    drawn, again = (
+        voxel_points(cube, 50, generator=torch.Generator().manual_seed(0)) for cube in (labels.numpy(), labels > 0)
+    )
+    assert torch.equal(drawn, again)
+
+
+@pytest.mark.parametrize(("bad", "error"), [("body", DataError), (torch.ones(2, 2), ShapeError)])
+def test_what_is_no_body_is_named(bad, error):
+    with pytest.raises(error, match="occupied must"):
+        surface_voxels(bad)

@@ -1,7 +1,8 @@
 """Clouds of points of unequal size as one tensor, in which rows of NaN stand where a cloud has no more points."""
 
 from collections.abc import Sequence
-from typing import TypeAlias
+from functools import reduce
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -10,29 +11,32 @@ from torch import Tensor
 
 from counterflow.core.errors import DataError, ShapeError
 
-__all__ = ["CloudLike", "as_clouds", "present_points"]
+__all__ = ["ArrayLike", "CloudLike", "as_clouds", "as_numbers", "present_points"]
 
-CloudLike: TypeAlias = Tensor | np.ndarray | Sequence[Tensor | np.ndarray]
+ArrayLike: TypeAlias = Tensor | np.ndarray | Sequence[Any]
+"""What users hand in as numbers: a tensor, an array or nested lists."""
+
+CloudLike: TypeAlias = Tensor | np.ndarray | Sequence[ArrayLike]
 """What users hand in as clouds: ``(clouds, points, dimensions)`` with rows of NaN at will, or a list of clouds."""
 
 
 def as_clouds(
-    clouds: CloudLike, *, dimensions: int | None = None, like: Tensor | None = None, name: str = "clouds"
+    clouds: CloudLike, *, dimensions: int | None = None, name: str = "clouds"
 ) -> Float[Tensor, "clouds points dimensions"]:
     """Bring clouds into one tensor: where a cloud has fewer points than the largest, rows of NaN follow.
 
     Args:
         clouds: ``(clouds, points, dimensions)``, or a sequence of clouds ``(points, dimensions)`` of unequal size.
         dimensions: Of the space that the points must lie in; ``None`` for any.
-        like: A tensor whose dtype and device the clouds get; ``None`` leaves floating-point clouds as they are.
         name: What to call them in an error.
 
     Returns:
-        The clouds; a row is NaN altogether or not at all, and each cloud has a point.
+        The clouds; a row is NaN altogether or not at all, and each cloud has a point. Floating-point numbers keep their
+        dtype, of several dtypes the most exact; whole numbers get torch's default.
 
     Raises:
         ShapeError: There is no cloud, or they are not clouds of points of one space.
-        DataError: A cloud is empty, or a number is infinite or NaN where others of its point are not.
+        DataError: A cloud is empty, a number is infinite or NaN where others of its point are not, or it is no number.
 
     Example:
         >>> as_clouds([torch.zeros(1, 2), torch.ones(2, 2)]).tolist()
@@ -49,8 +53,6 @@ def as_clouds(
             f"{name} must hold points in {dimensions} dimensions, got points in {joined.shape[2]}. "
             f"Their last dimension must be {dimensions}."
         )
-    joined = joined if joined.is_floating_point() else joined.to(torch.get_default_dtype())
-    joined = joined if like is None else joined.to(like)
     _check_points(joined, name)
     return joined
 
@@ -65,10 +67,44 @@ def present_points(clouds: Float[Tensor, "*batch points dimensions"]) -> Bool[Te
     return ~clouds.isnan().any(-1)
 
 
+def as_numbers(values: ArrayLike, name: str) -> Float[Tensor, "..."]:
+    """Bring an array, or nested lists, of real numbers into a tensor.
+
+    Args:
+        values: Tensors are passed on; numpy arrays may have any order of bytes and memory.
+        name: What to call them in an error.
+
+    Returns:
+        The numbers; floating-point ones in their dtype, whole numbers and Booleans in torch's default.
+
+    Raises:
+        DataError: They are no real numbers, or do not fill an array.
+
+    Example:
+        >>> as_numbers(np.arange(3), "x")
+        tensor([0., 1., 2.])
+    """
+    try:
+        numbers = values if isinstance(values, Tensor) else torch.as_tensor(_native(values))
+    except (TypeError, ValueError) as error:
+        raise DataError(
+            f"{name} must be real numbers in a tensor, an array or nested lists, got {str(values)[:60]!r}: {error}. "
+            "Convert it first."
+        ) from error
+    if numbers.is_complex():
+        raise DataError(f"{name} must be real numbers, got {numbers.dtype}. Pass real and imaginary parts as two.")
+    return numbers if numbers.is_floating_point() else numbers.to(torch.get_default_dtype())
+
+
+def _native(values: ArrayLike) -> np.ndarray:
+    array = np.asarray(values)
+    return np.asarray(array, array.dtype.newbyteorder("="), order="C")
+
+
 def _joined(clouds: CloudLike, name: str) -> Tensor:
-    if isinstance(clouds, Tensor | np.ndarray):
-        return torch.as_tensor(clouds)
-    parts = [torch.as_tensor(cloud) for cloud in clouds]
+    if not isinstance(clouds, list | tuple):
+        return as_numbers(clouds, name)
+    parts = [as_numbers(cloud, name) for cloud in clouds]
     shapes = {tuple(part.shape[1:]) for part in parts}
     if len(shapes) != 1 or parts[0].dim() != 2:
         listed = ", ".join(str(tuple(part.shape)) for part in parts[:3]) or "none"
@@ -76,7 +112,8 @@ def _joined(clouds: CloudLike, name: str) -> Tensor:
             f"{name} must be at least one cloud of shape (points, dimensions), all of one space, got {listed}. "
             "Pass arrays with as many columns each."
         )
-    parts = [part if part.is_floating_point() else part.to(torch.get_default_dtype()) for part in parts]
+    kind = reduce(torch.promote_types, (part.dtype for part in parts))  # padding alone would take that of the first
+    parts = [part.to(kind) for part in parts]
     return torch.nn.utils.rnn.pad_sequence(parts, batch_first=True, padding_value=torch.nan)
 
 

@@ -1,13 +1,13 @@
 """How well generated shapes stand for real ones: measures of two sets, from the distances of all pairs."""
 
+import math
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
 from counterflow.core.checks import check_count
-from counterflow.core.clouds import CloudLike, as_clouds, present_points
+from counterflow.core.clouds import ArrayLike, CloudLike, as_clouds, as_numbers, present_points
 from counterflow.core.errors import ArgumentError, DataError, ShapeError
 
 __all__ = [
@@ -33,7 +33,7 @@ class NeighborAccuracy(NamedTuple):
     of_generated: float
 
 
-def minimum_matching_distance(distances: Float[Tensor, "reference generated"]) -> float:
+def minimum_matching_distance(distances: ArrayLike) -> float:
     r"""How far real shapes are from the nearest generated ones; lower is better.
 
     .. math:: \frac{1}{|R|} \sum_{r \in R} \min_{g \in G} d(r, g)
@@ -42,7 +42,7 @@ def minimum_matching_distance(distances: Float[Tensor, "reference generated"]) -
     with as many training shapes in their place as the floor.
 
     Args:
-        distances: Of real shapes (rows) from generated ones (columns).
+        distances: Of real shapes (rows) from generated ones (columns): a tensor, an array or nested lists.
 
     Returns:
         The mean distance.
@@ -58,17 +58,16 @@ def minimum_matching_distance(distances: Float[Tensor, "reference generated"]) -
         >>> minimum_matching_distance(torch.tensor([[1.0, 5.0], [3.0, 2.0]]))
         1.5
     """
-    _check_table(distances)
-    return float(distances.amin(1).double().mean())
+    return float(_table(distances).amin(1).mean())
 
 
-def matching_coverage(distances: Float[Tensor, "reference generated"]) -> float:
+def matching_coverage(distances: ArrayLike) -> float:
     r"""The share of real shapes that are the nearest one to some generated shape; higher is better.
 
     .. math:: \frac{1}{|R|} \left| \left\{ \arg\min_{r \in R} d(r, g) : g \in G \right\} \right|
 
     Args:
-        distances: Of real shapes (rows) from generated ones (columns).
+        distances: Of real shapes (rows) from generated ones (columns): a tensor, an array or nested lists.
 
     Returns:
         The share, in (0, 1]; with as many generated shapes as real ones even training shapes stay well below 1.
@@ -83,16 +82,11 @@ def matching_coverage(distances: Float[Tensor, "reference generated"]) -> float:
         >>> matching_coverage(torch.tensor([[1.0, 2.0], [3.0, 4.0]]))  # both are nearest to the first
         0.5
     """
-    _check_table(distances)
-    return len(distances.argmin(0).unique()) / len(distances)
+    table = _table(distances)
+    return len(table.argmin(0).unique()) / len(table)
 
 
-def nearest_neighbor_accuracy(
-    distances: Float[Tensor, "reference generated"],
-    *,
-    reference: Float[Tensor, "reference reference"],
-    generated: Float[Tensor, "generated generated"],
-) -> NeighborAccuracy:
+def nearest_neighbor_accuracy(distances: ArrayLike, *, reference: ArrayLike, generated: ArrayLike) -> NeighborAccuracy:
     r"""1-NNA: how often the nearest neighbor of a shape, itself left out, is of its own kind; one half is best.
 
     Two equal laws give one half of either kind. Generated shapes that crowd in few places have of_generated near 1, and
@@ -120,13 +114,14 @@ def nearest_neighbor_accuracy(
         >>> nearest_neighbor_accuracy(far[:2, 2:], reference=far[:2, :2], generated=far[2:, 2:])
         NeighborAccuracy(accuracy=1.0, of_reference=1.0, of_generated=1.0)
     """
-    n, m = distances.shape
-    if reference.shape != (n, n) or generated.shape != (m, m) or min(n, m) < 2:
+    between, real, made = _table(distances), as_numbers(reference, "reference"), as_numbers(generated, "generated")
+    n, m = between.shape
+    if real.shape != (n, n) or made.shape != (m, m) or min(n, m) < 2:
         raise ShapeError(
             f"reference and generated must have shapes ({n}, {n}) and ({m}, {m}) as distances has ({n}, {m}), of two "
-            f"shapes each at least, got {tuple(reference.shape)} and {tuple(generated.shape)}. Measure all pairs."
+            f"shapes each at least, got {tuple(real.shape)} and {tuple(made.shape)}. Measure all pairs."
         )
-    right = [_own_kind(reference, distances.amin(1)), _own_kind(generated, distances.amin(0))]
+    right = [_own_kind(real, between.amin(1)), _own_kind(made, between.amin(0))]
     return NeighborAccuracy(float(torch.cat(right).mean()), *(float(part.mean()) for part in right))
 
 
@@ -152,7 +147,7 @@ def occupancy_divergence(
         The divergence in bits, from 0 to 1.
 
     Raises:
-        ArgumentError: The limits are not in order.
+        ArgumentError: The limits are not in order or not finite.
         DataError: All points of ``x`` are the same.
 
     Reference:
@@ -164,24 +159,26 @@ def occupancy_divergence(
     """
     check_count(cells, "cells")
     first = as_clouds(x, name="x")
-    second = as_clouds(y, dimensions=first.shape[2], like=first, name="y")
+    second = as_clouds(y, dimensions=first.shape[2], name="y").to(first.device)
     points = [clouds[present_points(clouds)] for clouds in (first, second)]
     low, high = (float(points[0].min()), float(points[0].max())) if limits is None else limits
     if limits is None and low == high:
         raise DataError("x must have points that differ, got the same everywhere. Pass limits=(low, high).")
-    if not low < high:
-        raise ArgumentError(f"limits must be (low, high) with low below high, got {limits}. Swap them.")
+    if not -math.inf < low < high < math.inf:
+        raise ArgumentError(f"limits must be (low, high), finite and low below high, got {limits}. Choose such limits.")
     p, q = (_shares(part, cells, low, high) for part in points)
     middle = (p + q) / 2
     return max(0.0, (_bits(middle) - (_bits(p) + _bits(q)) / 2))
 
 
-def _check_table(distances: Tensor) -> None:
-    if distances.dim() != 2 or 0 in distances.shape:
+def _table(distances: ArrayLike) -> Tensor:
+    table = as_numbers(distances, "distances").double()
+    if table.dim() != 2 or 0 in table.shape:
         raise ShapeError(
-            f"distances must have shape (reference, generated), got {tuple(distances.shape)}. "
+            f"distances must have shape (reference, generated), got {tuple(table.shape)}. "
             "Make them with cloud_distances(reference, generated)."
         )
+    return table
 
 
 def _own_kind(own: Tensor, other: Tensor) -> Tensor:
@@ -191,7 +188,7 @@ def _own_kind(own: Tensor, other: Tensor) -> Tensor:
 
 
 def _shares(points: Tensor, cells: int, low: float, high: float) -> Tensor:
-    places = ((points.double() - low) / (high - low) * cells).long().clamp(0, cells - 1)
+    places = ((points.double() - low) / (high - low) * cells).clamp(0, cells - 1).long()
     index = places[:, 0]
     for axis in range(1, places.shape[1]):
         index = index * cells + places[:, axis]

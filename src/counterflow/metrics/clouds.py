@@ -113,7 +113,7 @@ def cloud_distances(
     if kind not in ("chamfer", "earth_mover"):
         raise ArgumentError(f"kind must be 'chamfer' or 'earth_mover', got {kind!r}. Choose one of these.")
     first = as_clouds(x, name="x")
-    second = first if y is None else as_clouds(y, dimensions=first.shape[2], like=first, name="y")
+    first, second = (first, first) if y is None else _alike(first, y)
     found = first.new_zeros(len(first), len(second))
     for row, cloud in enumerate(first):
         start = row + 1 if y is None else 0
@@ -125,11 +125,17 @@ def cloud_distances(
 
 
 def _paired(x: CloudLike, y: CloudLike) -> tuple[Tensor, Tensor]:
-    first = as_clouds(x, name="x")
-    second = as_clouds(y, dimensions=first.shape[2], like=first, name="y")
+    first, second = _alike(as_clouds(x, name="x"), y)
     if len(first) != len(second):
         raise ShapeError(f"x and y must be as many clouds, got {len(first)} and {len(second)}. Pass pairs.")
     return first, second
+
+
+def _alike(first: Tensor, y: CloudLike) -> tuple[Tensor, Tensor]:
+    """Both sides in the more exact dtype of the two, so that neither loses digits, on the first one's device."""
+    second = as_clouds(y, dimensions=first.shape[2], name="y")
+    dtype = torch.promote_types(first.dtype, second.dtype)
+    return first.to(dtype), second.to(first.device, dtype)
 
 
 def _chamfer(cloud: Tensor, others: Tensor) -> Tensor:

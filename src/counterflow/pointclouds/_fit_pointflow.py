@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from counterflow.core.checks import check_count
-from counterflow.core.clouds import CloudLike, as_clouds
+from counterflow.core.clouds import CloudLike
 from counterflow.core.errors import ArgumentError, DataError
 from counterflow.core.random import derive_seed, make_generator
 from counterflow.pointclouds._fit_prior import fit_prior
@@ -18,6 +18,7 @@ from counterflow.training import Batch, FitReport, Logger, TensorBatches, Traini
 __all__ = ["fit_pointflow"]
 
 _HELD_OUT_DRAWS = 4
+_LEAST_SECONDS = 1e-3  # so much the prior is given at least: it is set to the latents, and takes a step
 
 
 def fit_pointflow(
@@ -39,7 +40,8 @@ def fit_pointflow(
         + H\big(q(z \mid X_k)\big)
 
     In every epoch fresh points of each cloud are drawn. A model with ``variational=False`` is trained on the first sum
-    alone, and its prior is fitted to the latents afterwards (:func:`fit_prior`). The weights with the lowest loss of
+    alone, and its prior is fitted to the latents afterwards, by the same settings and for as many epochs, in the time
+    that is left (:func:`fit_prior`; call it again for more of either). The weights with the lowest loss of
     held-out clouds are kept. Training takes place where the model is.
 
     Args:
@@ -79,8 +81,9 @@ def fit_pointflow(
     """
     check_count(points, "points")
     check_count(batch_size, "batch_size")
+    settings = settings or TrainingSettings()
     judged = PointObjective(model, objective=objective, kl_weight=kl_weight)
-    x = as_clouds(clouds, dimensions=model.settings.dimensions, like=model.scale)
+    x = model.checked(clouds)
     seed = int(torch.randint(2**62, (), generator=make_generator(generator)))
     train, held = _split(x, validation, seed, model)
     model.initialize(train)
@@ -98,9 +101,9 @@ def fit_pointflow(
     )
     model.eval()
     if not model.settings.variational:
-        progress = settings is None or settings.progress
-        held_out = 0.0 if held is None else held
-        fit_prior(model, train, validation=held_out, progress=progress, generator=make_generator(seed))
+        _then_fit_prior(
+            model, train, held=held, batch_size=batch_size, settings=settings, seconds=report.seconds, seed=seed
+        )
     return report
 
 
@@ -110,8 +113,7 @@ def _split(x: Tensor, validation: float | CloudLike, seed: int, model: PointFlow
         raise DataError(f"clouds must be at least 2, got {len(x)}. Collect more shapes.")
     order = torch.randperm(len(x), generator=make_generator(derive_seed(seed, "split"))).to(x.device)
     if not isinstance(validation, int | float):
-        own = as_clouds(validation, dimensions=model.settings.dimensions, like=model.scale, name="validation")
-        return x[order], own
+        return x[order], model.checked(validation, name="validation")
     if not 0 <= validation < 1:
         raise ArgumentError(f"validation must be a share in [0, 1) or clouds, got {validation}. The default is 0.1.")
     held = max(1, round(len(x) * validation)) if validation else 0
@@ -129,6 +131,32 @@ def _start_prior(model: PointFlow, clouds: Tensor, *, points: int, seed: int) ->
     batch = shake(model, clouds[:256], points=points, generator=generator)
     mean, log_deviation = model.read(batch.clean, batch.present)
     model.prior.initialize(mean + log_deviation.exp() * batch.latent)
+
+
+def _then_fit_prior(
+    model: PointFlow,
+    clouds: Tensor,
+    *,
+    held: Tensor | None,
+    batch_size: int,
+    settings: TrainingSettings,
+    seconds: float,
+    seed: int,
+) -> None:
+    """Fit the prior by the settings of the whole, of whose time so many seconds are gone."""
+    left = None if settings.time_limit is None else max(settings.time_limit - seconds, _LEAST_SECONDS)
+    fit_prior(
+        model,
+        clouds,
+        validation=0.0 if held is None else held,
+        max_epochs=settings.max_epochs,
+        patience=settings.patience,
+        batch_size=batch_size,
+        learning_rate=settings.learning_rate,
+        time_limit=left,
+        progress=settings.progress,
+        generator=make_generator(seed),
+    )
 
 
 def _shaken(

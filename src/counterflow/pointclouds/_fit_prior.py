@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from counterflow.core.checks import check_count
-from counterflow.core.clouds import CloudLike, as_clouds
+from counterflow.core.clouds import CloudLike
 from counterflow.pointclouds.model import PointFlow
 from counterflow.training import FitReport, fit
 
@@ -20,6 +20,7 @@ def fit_prior(
     patience: int = 50,
     batch_size: int = 128,
     learning_rate: float = 1e-3,
+    time_limit: float | None = None,
     progress: bool = True,
     generator: torch.Generator | None = None,
 ) -> FitReport:
@@ -37,6 +38,7 @@ def fit_prior(
         patience: Stop after this many epochs in a row without a new best.
         batch_size: The most latents of a batch.
         learning_rate: Adam's step size at the start.
+        time_limit: Seconds after which training stops; ``None`` for no limit.
         progress: Show a progress bar on an interactive terminal.
         generator: Where the randomness comes from.
 
@@ -62,8 +64,9 @@ def fit_prior(
         patience=patience,
         batch_size=batch_size,
         learning_rate=learning_rate,
-        device=model.scale.device,
-        precision="float64" if model.scale.dtype == torch.float64 else "float32",
+        device=model.prior.device,
+        precision="float64" if model.prior.dtype == torch.float64 else "float32",
+        time_limit=time_limit,
         progress=progress,
         generator=generator,
         augment=_draw,
@@ -73,8 +76,7 @@ def fit_prior(
 @torch.no_grad()
 def _laws(model: PointFlow, clouds: CloudLike, *, at_once: int = 64) -> Tensor:
     """Mean and deviation of each latent, side by side."""
-    x = as_clouds(clouds, dimensions=model.settings.dimensions, like=model.scale)
-    pairs = [model.posterior(part) for part in x.split(at_once)]
+    pairs = [model.posterior(part) for part in model.checked(clouds).split(at_once)]
     return torch.cat([torch.stack([mean, log_deviation.exp()], 1) for mean, log_deviation in pairs])
 
 

@@ -6,9 +6,10 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from counterflow.core.numerics import LOG_SQRT_2PI
 from counterflow.nets import MLP
 
-__all__ = ["CloudEncoder"]
+__all__ = ["CloudEncoder", "normal_entropy"]
 
 _FIRST_LOG_DEVIATION = -2.0
 
@@ -79,3 +80,13 @@ class CloudEncoder(nn.Module):
         last.bias.copy_((last.bias - answers.mean(0)) * scale)
         last.weight[means:] = 0.0
         last.bias[means:] = _FIRST_LOG_DEVIATION
+
+
+def normal_entropy(log_deviation: Float[Tensor, "rows d"]) -> Float[Tensor, " rows"]:
+    r"""The entropy of normal laws with independent features: :math:`\sum_j (\log \sigma_j + \tfrac12 \log 2 \pi e)`.
+
+    Example:
+        >>> round(normal_entropy(torch.zeros(1, 2)).item(), 4)  # log(2 pi e)
+        2.8379
+    """
+    return (log_deviation + LOG_SQRT_2PI + 0.5).sum(1)

@@ -8,17 +8,18 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from counterflow.core.checks import check_count, check_event
+from counterflow.core.checks import check_count
 from counterflow.core.clouds import CloudLike, as_clouds, present_points
-from counterflow.core.errors import ArgumentError, DataError, ShapeError
-from counterflow.core.numerics import LOG_SQRT_2PI, soft_bound
+from counterflow.core.errors import ArgumentError, ShapeError
+from counterflow.core.numerics import soft_bound
 from counterflow.core.random import make_generator
 from counterflow.flows import spline_coupling
 from counterflow.nets import MLP
 from counterflow.persistence import load_folder, save_folder
-from counterflow.pointclouds.encoder import CloudEncoder
+from counterflow.pointclouds.encoder import CloudEncoder, normal_entropy
 from counterflow.pointclouds.point_flows import make_point_flow
 from counterflow.pointclouds.settings import PointFlowSettings
+from counterflow.pointclouds.units import Units
 
 __all__ = ["PointFlow"]
 
@@ -39,6 +40,10 @@ class PointFlow(nn.Module):
     points than the others, rows of NaN stand (:func:`~counterflow.core.clouds.as_clouds` makes such from lists). All
     densities are natural logarithms, in the units of the clouds.
 
+    Clouds are centered in double precision (:class:`~counterflow.pointclouds.units.Units`), so that float64 clouds far
+    from the origin keep their digits. All answers are in the model's own dtype, each the nearest number of it: far
+    clouds are drawn as exactly as they were learned from by ``model.double()``.
+
     Args:
         settings: How it is built; ``None`` for the defaults.
         generator: Where initial weights are drawn from.
@@ -56,8 +61,6 @@ class PointFlow(nn.Module):
         (torch.Size([5, 4]), torch.Size([5, 30, 2]), torch.Size([5]), torch.Size([3, 20, 2]))
     """
 
-    center: Tensor
-    scale: Tensor
     initialized: Tensor
 
     def __init__(self, settings: PointFlowSettings | None = None, *, generator: torch.Generator | None = None) -> None:
@@ -74,8 +77,7 @@ class PointFlow(nn.Module):
         width = settings.embedding
         self.embedding = MLP(settings.context_features, width, hidden=(width,), zero=False, generator=generator)
         self.points = make_point_flow(settings, generator=generator)
-        self.register_buffer("center", torch.zeros(settings.dimensions))
-        self.register_buffer("scale", torch.ones(()))
+        self.units = Units(settings.dimensions)
         self.register_buffer("initialized", torch.tensor(False))
 
     @torch.no_grad()
@@ -89,29 +91,24 @@ class PointFlow(nn.Module):
         Raises:
             DataError: All points are the same.
         """
-        x = as_clouds(clouds, dimensions=self.settings.dimensions, like=self.scale)
+        x = self.checked(clouds)
         if self.initialized:
             return
-        points = x[present_points(x)]
-        scale = (points - points.mean(0)).square().mean().sqrt()
-        if not scale > 0:
-            raise DataError(f"clouds must differ in their points, got {len(points)} times the same. Pass other clouds.")
-        self.center.copy_(points.mean(0))
-        self.scale.copy_(scale)
+        self.units.fit(x[present_points(x)])
         self.initialized.fill_(True)
-        some = x[:_CLOUDS_TO_INITIALIZE]
-        self.encoder.standardize(
-            self.scaled(some).nan_to_num(0.0), present_points(some), means=self.settings.latent_features
-        )
+        self.encoder.standardize(*self._prepared(x[:_CLOUDS_TO_INITIALIZE]), means=self.settings.latent_features)
+
+    def checked(self, clouds: CloudLike, *, name: str = "clouds") -> Float[Tensor, "clouds points dimensions"]:
+        """Check clouds and bring them to the model's device, in their own dtype."""
+        return as_clouds(clouds, dimensions=self.settings.dimensions, name=name).to(self.prior.device)
 
     def scaled(self, x: Float[Tensor, "*batch dimensions"]) -> Float[Tensor, "*batch dimensions"]:
-        """Shift and scale points to the units in which the flow learned: mean 0, overall deviation 1."""
-        return (x - self.center) / self.scale
+        """Bring points to the units in which the flow learned, mean 0 and overall deviation 1, and to its dtype."""
+        return self.units.scaled(x).to(self.prior.dtype)
 
     def posterior(self, clouds: CloudLike) -> tuple[Float[Tensor, "clouds latent"], Float[Tensor, "clouds latent"]]:
         """Compute mean and log deviation of each cloud's latent; minus infinity where the encoder is deterministic."""
-        x = as_clouds(clouds, dimensions=self.settings.dimensions, like=self.scale)
-        return self.read(self.scaled(x).nan_to_num(0.0), present_points(x))
+        return self.read(*self._prepared(clouds))
 
     def read(
         self, points: Float[Tensor, "clouds points dimensions"], present: Bool[Tensor, "clouds points"]
@@ -137,18 +134,22 @@ class PointFlow(nn.Module):
             points: How many points of each.
             generator: Where they are drawn from; ``None`` takes the same noise for every shape and call, so that the
                 answer is a function of ``z`` alone and equal places of two clouds belong together.
+
+        Returns:
+            The clouds in the model's dtype: placed in double precision, then rounded. In float32 that is to within
+            half a unit at coordinates of several millions; ``model.double()`` gives all digits.
         """
         check_count(points, "points")
-        check_event(z, (self.settings.latent_features,), "z")
-        shape, like = (len(z), points, self.settings.dimensions), self.scale
+        self._check_latents(z, len(z))
+        shape, dtype, device = (len(z), points, self.settings.dimensions), self.prior.dtype, self.prior.device
         if generator is None:
-            fixed = torch.randn(shape[1:], generator=make_generator(0), dtype=like.dtype).to(like.device)
+            fixed = torch.randn(shape[1:], generator=make_generator(0), dtype=dtype).to(device)
             noise = fixed.expand(shape)
         else:
-            noise = torch.randn(shape, generator=generator, dtype=like.dtype, device=like.device)
+            noise = torch.randn(shape, generator=generator, dtype=dtype, device=device)
         most = max(1, _POINTS_AT_ONCE // points)
         parts = zip(noise.split(most), self.context(z).split(most), strict=True)
-        return torch.cat([self.points.to_data(e, c)[0] for e, c in parts]) * self.scale + self.center
+        return self.units.unscaled(torch.cat([self.points.to_data(e, c)[0] for e, c in parts])).to(dtype)
 
     def reconstruct(
         self, clouds: CloudLike, points: int = _POINTS, *, generator: torch.Generator | None = None
@@ -169,7 +170,7 @@ class PointFlow(nn.Module):
             generator: Where both are drawn from.
         """
         check_count(n, "n")
-        generator = make_generator(generator, self.scale.device)
+        generator = make_generator(generator, self.prior.device)
         return self.decode(self.prior.sample(n, generator=generator), points, generator=generator)
 
     @torch.no_grad()
@@ -198,8 +199,7 @@ class PointFlow(nn.Module):
     def features(self, clouds: CloudLike, *, at_once: int = 64) -> Float[Tensor, "clouds latent"]:
         """Describe clouds by numbers for other models: :meth:`encode` without gradients, some clouds at a time."""
         check_count(at_once, "at_once")
-        x = as_clouds(clouds, dimensions=self.settings.dimensions, like=self.scale)
-        return torch.cat([self.encode(part) for part in x.split(at_once)])
+        return torch.cat([self.encode(part) for part in self.checked(clouds).split(at_once)])
 
     def log_prob(self, z: Float[Tensor, "clouds latent"]) -> Float[Tensor, " clouds"]:
         """Compute the log-density of latents under the prior flow; for points see :meth:`point_log_prob`."""
@@ -216,14 +216,12 @@ class PointFlow(nn.Module):
             level: The noise in the points, as a share of ``settings.noise``; ``None`` for none.
 
         Raises:
-            ShapeError: There are not as many latents as clouds.
+            ShapeError: There are not as many latents as clouds, or they are of another length.
         """
-        x = as_clouds(x, dimensions=self.settings.dimensions, like=self.scale)
-        if len(x) != len(z):
-            raise ShapeError(f"z must have one row for each of the {len(x)} clouds, got {len(z)}. Encode these clouds.")
-        density = self.points(self.scaled(x).nan_to_num(0.0), self.context(z, level))
-        density = density - self.settings.dimensions * self.scale.log()
-        return torch.where(present_points(x), density, 0.0)
+        scaled, present = self._prepared(x)
+        self._check_latents(z, len(scaled))
+        density = self.points(scaled, self.context(z, level)) - self.settings.dimensions * self.units.scale.log()
+        return torch.where(present, density, 0.0)
 
     def elbo(
         self, clouds: CloudLike, *, samples: int = 1, generator: torch.Generator | None = None
@@ -246,7 +244,7 @@ class PointFlow(nn.Module):
                 "elbo must have a variational encoder, got variational=False. Use point_log_prob(x, model.encode(x)), "
                 "or build the model with PointFlowSettings(variational=True)."
             )
-        x = as_clouds(clouds, dimensions=self.settings.dimensions, like=self.scale)
+        x = self.checked(clouds)
         mean, log_deviation = self.posterior(x)
         generator = make_generator(generator, mean.device)
         draws = torch.randn((samples, *mean.shape), generator=generator, dtype=mean.dtype, device=mean.device)
@@ -274,7 +272,9 @@ class PointFlow(nn.Module):
         """
         config, tensors = load_folder(folder, "pointflow")
         settings: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in config.items()}
-        model = cls(PointFlowSettings(**settings)).to(tensors["scale"].dtype)
+        model = cls(PointFlowSettings(**settings))
+        first, _ = next(model.named_parameters())
+        model.to(tensors[first].dtype)
         model.load_state_dict(tensors)
         return model.eval()
 
@@ -282,15 +282,17 @@ class PointFlow(nn.Module):
         """Name the settings."""
         return str(self.settings)
 
+    def _prepared(self, clouds: CloudLike) -> tuple[Tensor, Tensor]:
+        """Clouds :meth:`scaled`, 0 where there is no point, and which are points."""
+        scaled = as_clouds(self.scaled(self.checked(clouds)))  # again, for the model's dtype may be too small for them
+        return scaled.nan_to_num(0.0), present_points(scaled)
+
+    def _check_latents(self, z: Tensor, count: int) -> None:
+        if z.shape != (count, self.settings.latent_features):
+            raise ShapeError(
+                f"z must have shape ({count}, {self.settings.latent_features}), one latent for each of {count} clouds, "
+                f"got {tuple(z.shape)}. Take them from encode(clouds) of this model."
+            )
+
     def _draw_bound(self, x: Tensor, z: Tensor) -> Tensor:
         return self.point_log_prob(x, z).sum(1) + self.prior(z)
-
-
-def normal_entropy(log_deviation: Float[Tensor, "rows d"]) -> Float[Tensor, " rows"]:
-    r"""The entropy of normal laws with independent features: :math:`\sum_j (\log \sigma_j + \tfrac12 \log 2 \pi e)`.
-
-    Example:
-        >>> round(normal_entropy(torch.zeros(1, 2)).item(), 4)  # log(2 pi e)
-        2.8379
-    """
-    return (log_deviation + LOG_SQRT_2PI + 0.5).sum(1)

@@ -8,8 +8,9 @@ from torch import Tensor, nn
 from counterflow.bijections import Continuous
 from counterflow.core.clouds import present_points
 from counterflow.core.errors import ArgumentError
-from counterflow.pointclouds.draws import draw_points
-from counterflow.pointclouds.model import PointFlow, normal_entropy
+from counterflow.pointclouds.draws import some_points
+from counterflow.pointclouds.encoder import normal_entropy
+from counterflow.pointclouds.model import PointFlow
 from counterflow.training.settings import check_choice
 
 __all__ = ["Objective", "PointObjective", "ShakenClouds", "shake"]
@@ -48,8 +49,8 @@ def shake(model: PointFlow, clouds: Tensor, *, points: int, generator: torch.Gen
         >>> shake(model, torch.randn(4, 100, 3), points=50, generator=torch.Generator()).noisy.shape
         torch.Size([4, 50, 3])
     """
-    like = {"dtype": clouds.dtype, "device": clouds.device}
-    drawn = model.scaled(draw_points(clouds, points, generator=generator))
+    drawn = model.scaled(some_points(clouds, points, generator=generator))
+    like = {"dtype": drawn.dtype, "device": drawn.device}
     present, clean = present_points(drawn), drawn.nan_to_num(0.0)
     level = torch.rand(len(clouds), 1, generator=generator, **like)
     base, jitter = torch.randn((2, *clean.shape), generator=generator, **like)
@@ -78,7 +79,7 @@ class PointObjective(nn.Module):
         kl_weight: w.
 
     Raises:
-        ArgumentError: Flow matching of a flow that is not continuous.
+        ArgumentError: Flow matching of a flow that is not continuous, or ``kl_weight`` is below 0 or not finite.
     """
 
     def __init__(self, model: PointFlow, *, objective: Objective = "likelihood", kl_weight: float = 1.0) -> None:
@@ -89,6 +90,8 @@ class PointObjective(nn.Module):
                 f"objective='flow_matching' must have a velocity, got points={model.settings.points!r}. "
                 "Build the model with PointFlowSettings(points='continuous'), or use objective='likelihood'."
             )
+        if not 0 <= kl_weight < float("inf"):
+            raise ArgumentError(f"kl_weight must be at least 0 and finite, got {kl_weight}. Use 1 for the bound.")
         self.model, self.objective, self.kl_weight = model, objective, kl_weight
 
     def forward(self, batch: ShakenClouds) -> Tensor:
@@ -106,7 +109,7 @@ class PointObjective(nn.Module):
         return total / batch.present.sum()
 
     def _nats(self, batch: ShakenClouds, context: Tensor) -> Tensor:
-        return self.model.settings.dimensions * self.model.scale.log() - self.model.points(batch.noisy, context)
+        return self.model.settings.dimensions * self.model.units.scale.log() - self.model.points(batch.noisy, context)
 
     def _velocity_errors(self, batch: ShakenClouds, context: Tensor) -> Tensor:
         velocity = cast("Continuous", self.model.points.bijection).velocity

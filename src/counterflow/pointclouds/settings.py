@@ -60,8 +60,8 @@ class PointFlowSettings:
         for name in ("latent_features", "embedding", "layers", "prior_layers"):
             check_count(getattr(self, name), name)
         check_count(self.bins, "bins", 2)
-        for name in ("encoder", "hidden"):
-            check_count(len(getattr(self, name)), f"the number of widths in {name}")
+        for name, least in (("encoder", 1), ("head", 0), ("hidden", 1), ("prior_hidden", 0)):
+            _check_widths(getattr(self, name), name, least)
         if not 0 <= self.noise < float("inf"):
             raise ArgumentError(f"noise must be at least 0 and finite, got {self.noise}. Use 0 for none.")
 
@@ -69,3 +69,11 @@ class PointFlowSettings:
     def context_features(self) -> int:
         """What the embedding reads: the latent, and how much noise was added if any ever is."""
         return self.latent_features + (self.noise > 0)
+
+
+def _check_widths(widths: object, name: str, least: int) -> None:
+    if not isinstance(widths, tuple | list):
+        raise ArgumentError(f"{name} must be a tuple of widths, one for each layer, got {widths!r}. Write (64, 64).")
+    check_count(len(widths), f"the number of widths in {name}", least)
+    for width in widths:
+        check_count(width, f"each width in {name}")
