@@ -33,7 +33,7 @@ UNSEEN = 6
 WITHOUT = ("spline", "RegFlow, rank 4")
 """The methods that are also trained without it."""
 
-FORKS = {"long": {"scenes": 20_000, "epochs": 20}, "short": {"scenes": 8_000, "epochs": 4}}
+FORKS = {"long": {"scenes": 40_000, "epochs": 30}, "short": {"scenes": 8_000, "epochs": 4}}
 WALKS = {
     "long": {"windows": 2_000, "horizons_each": 4, "epochs": 10},
     "short": {"windows": 2_000, "horizons_each": 2, "epochs": 4},

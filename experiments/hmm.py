@@ -13,7 +13,8 @@ import argparse
 import json
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from functools import partial
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from sklearn.metrics import adjusted_rand_score
 
-from counterflow import FlowHMM
+from counterflow import FlowHMM, flows
 from counterflow.hmm import forward_filter, viterbi
 from experiments import hmm_figure
 from experiments.hmm_data import KNOWN, REAL, Known, occupancy
@@ -35,7 +36,7 @@ MIXTURES = (1, 5, 10, 20)
 _ROWS = 10_000
 _ITERATIONS = 30
 _FLOW = {"layers": 2, "batch_size": 1000, "max_epochs": 250, "patience": 80, "learning_rate": 2e-2}
-_NET = {"flow": "spline_autoregressive", "hidden": (24, 24), "layers": 1}
+_NET = {"layers": 1, "hidden": (24, 24), "bins": 6}  # of a spline_autoregressive, in more than one dimension
 
 
 class Learner:
@@ -66,17 +67,15 @@ class Learner:
 
 def learners(x: np.ndarray, states: int, *, seed: int, mixtures: Sequence[int], keep: Path | None) -> list[Learner]:
     """Ours, and hmmlearn's with each number of components."""
-    flow = _FLOW | (_NET if x.shape[1] > 1 else {})
-    fits: dict[str, Callable[[], Any]] = {"FlowHMM": lambda: _kept(FlowHMM(states, random_state=seed, **flow), x, keep)}
+    flow = _FLOW | ({"flow": partial(flows.spline_autoregressive, **_NET)} if x.shape[1] > 1 else {})
+    found = [_kept(FlowHMM(states, random_state=seed, **flow), x, keep)]
     for number in mixtures:
-        fits[f"GMM-HMM {number}"] = lambda number=number: _gmm(x, states, number, seed)
-    found = []
-    for name, fit in fits.items():
         began = time.process_time()
         try:
-            found.append(Learner(name, fit(), time.process_time() - began))
+            model = _gmm(x, states, number, seed)
+            found.append(Learner(f"GMM-HMM {number}", model, time.process_time() - began))
         except ValueError as error:  # hmmlearn's covariances may cease to be positive definite
-            print(name, "gave up:", error, flush=True)
+            print("GMM-HMM", number, "gave up:", error, flush=True)
     return found
 
 
@@ -84,13 +83,17 @@ def _folder(keep: Path | None, name: str) -> Path | None:
     return None if keep is None else keep / name.replace(",", "").replace("&", "").replace(" ", "-")
 
 
-def _kept(model: FlowHMM, x: np.ndarray, folder: Path | None) -> FlowHMM:
-    if folder is not None and folder.exists():
-        return FlowHMM.load(folder)
+def _kept(model: FlowHMM, x: np.ndarray, folder: Path | None) -> Learner:
+    seconds = None if folder is None else folder.with_suffix(".seconds")
+    if folder is not None and seconds is not None and seconds.exists():
+        return Learner("FlowHMM", FlowHMM.load(folder), float(seconds.read_text()))
+    began = time.process_time()
     model.fit(x)
-    if folder is not None:
+    took = time.process_time() - began
+    if folder is not None and seconds is not None:
         model.save(folder)
-    return model
+        seconds.write_text(str(took))
+    return Learner("FlowHMM", model, took)
 
 
 def _gmm(x: np.ndarray, states: int, mixtures: int, seed: int) -> Any:
@@ -108,6 +111,7 @@ def _gmm(x: np.ndarray, states: int, mixtures: int, seed: int) -> Any:
         warnings.simplefilter("ignore")
         scale = x.std(0)
         model.fit(x / scale)
+        model._check()
     return _Scaled(model, scale)
 
 

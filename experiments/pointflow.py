@@ -29,7 +29,7 @@ from counterflow.distributions import Gaussian
 from counterflow.pointclouds import PointFlow, draw_points
 from experiments import pointflow_figure
 from experiments.pointflow_data import POINTS, SETS, ShapeSet
-from experiments.pointflow_models import MODELS, SETTINGS, trained
+from experiments.pointflow_models import MODELS, RECIPES, SETTINGS, trained
 from experiments.tables import machine, results_path
 
 __all__ = ["assign", "compared", "distances", "gaussian_latents", "reconstruction", "speed"]
@@ -128,7 +128,7 @@ def measure(name: str, options: argparse.Namespace) -> dict[str, Any]:
     found["training shapes"] = compared(floor, data.test, own, limits)
     for kind in kinds:
         model, notes = trained(name, kind, data, keep=keep)
-        normal = gaussian_latents(model, data.train, generator=generator)
+        normal = gaussian_latents(model, RECIPES[name].learned(data), generator=generator)
         n = len(data.test)
         drawn = {
             "flow": [model.sample(n, POINTS, generator=generator) for _ in range(draws)],
