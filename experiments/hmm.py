@@ -36,6 +36,7 @@ MIXTURES = (1, 5, 10, 20)
 _ROWS = 10_000
 _ITERATIONS = 30
 _FLOW = {"layers": 2, "batch_size": 1000, "max_epochs": 250, "patience": 80, "learning_rate": 2e-2}
+_SMOOTH = {"validation": 0.2, "stretch": 400}  # for a room's sensors, whose neighboring rows are alike
 _NET = {"layers": 1, "hidden": (24, 24), "bins": 6}  # of a spline_autoregressive, in more than one dimension
 
 
@@ -65,10 +66,16 @@ class Learner:
         return self.model.predict(x)
 
 
-def learners(x: np.ndarray, states: int, *, seed: int, mixtures: Sequence[int], keep: Path | None) -> list[Learner]:
-    """Ours, and hmmlearn's with each number of components."""
+def ours(x: np.ndarray, states: int, *, seed: int) -> FlowHMM:
+    """FlowHMM as it learns laws and series."""
     flow = _FLOW | ({"flow": partial(flows.spline_autoregressive, **_NET)} if x.shape[1] > 1 else {})
-    found = [_kept(FlowHMM(states, random_state=seed, **flow), x, keep)]
+    return FlowHMM(states, random_state=seed, **flow)
+
+
+def learners(model: FlowHMM, x: np.ndarray, *, mixtures: Sequence[int], keep: Path | None) -> list[Learner]:
+    """A FlowHMM, and hmmlearn's mixtures with each number of components."""
+    states, seed = model.n_states, model.random_state
+    found = [_kept(model, x, keep)]
     for number in mixtures:
         began = time.process_time()
         try:
@@ -182,7 +189,7 @@ def judge_known(
         score, path = law.oracle(fresh)
         run: dict[str, Any] = {"seed": seed, "truth": {"score": score, "accuracy": agreement(path, states)}}
         folder = _folder(keep, f"{name} {seed}")
-        for learner in learners(x, law.states, seed=seed, mixtures=mixtures, keep=folder):
+        for learner in learners(ours(x, law.states, seed=seed), x, mixtures=mixtures, keep=folder):
             apart, order = total_variation(learner, law)
             drawn = (law, learner, order) if isinstance(learner.model, FlowHMM) else drawn
             run[learner.name] = {
@@ -210,7 +217,9 @@ def judge_real(name: str, *, mixtures: Sequence[int], keep: Path | None) -> dict
     """The later part of a series, after the earlier one."""
     series = REAL[name]()
     found: dict[str, Any] = {"rows": [len(series.train), len(series.test)], "states": series.states}
-    for learner in learners(series.train, series.states, seed=0, mixtures=mixtures, keep=_folder(keep, name)):
+    for learner in learners(
+        ours(series.train, series.states, seed=0), series.train, mixtures=mixtures, keep=_folder(keep, name)
+    ):
         found[learner.name] = {"score": learner.score(series.test), "seconds": learner.seconds}
         print(name, learner.name, found[learner.name], flush=True)
     others = [value["score"] for key, value in found.items() if key.startswith("GMM")]
@@ -223,7 +232,12 @@ def judge_occupancy(*, seeds: Sequence[int], mixtures: Sequence[int], keep: Path
     runs = []
     for seed in seeds:
         run: dict[str, Any] = {"seed": seed}
-        for learner in learners(rows[0], 2, seed=seed, mixtures=mixtures, keep=_folder(keep, f"occupancy {seed}")):
+        for learner in learners(
+            FlowHMM(2, random_state=seed, **_SMOOTH),
+            rows[0],
+            mixtures=mixtures,
+            keep=_folder(keep, f"occupancy {seed}"),
+        ):
             paths = [learner.path(part) for part in rows]
             run[learner.name] = {
                 "accuracy": [agreement(path, truth) for path, truth in zip(paths, occupied, strict=True)],
@@ -260,7 +274,7 @@ def main() -> None:
     parser.add_argument("--mixtures", type=int, nargs="*", default=MIXTURES)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    settings = {"rows": _ROWS, "hmmlearn_iterations": _ITERATIONS, "flow": _FLOW, "net": _NET}
+    settings = {"rows": _ROWS, "hmmlearn_iterations": _ITERATIONS, "flow": _FLOW, "net": _NET, "smooth": _SMOOTH}
     path, drawn = results_path("hmm.json"), {}
     result: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {"known": {}, "real": {}}
     result |= {"machine": machine(), "settings": settings}

@@ -128,6 +128,15 @@ def test_an_emission_says_nothing_of_what_was_not_observed(fitted):
     assert hmm.emission_log_density([[np.nan]]).tolist() == [[0.0, 0.0]]
 
 
+def test_longer_stretches_stop_the_training_of_smooth_series_earlier():
+    """Of a smooth series, rows between their neighbors are known; far from all others they are not."""
+    rng = np.random.default_rng(0)
+    X = np.cumsum(rng.normal(size=(1200, 2)), 0)
+    how = {"flow": "spline_autoregressive", "hidden": (16,), "max_epochs": 60, "patience": 8, "random_state": 0}
+    epochs = [FlowHMM(1, stretch=stretch, validation=0.2, **how).fit(X).n_iter_ for stretch in (2, 60)]
+    assert epochs[1] < epochs[0] / 2
+
+
 def test_small_units_are_no_constants():
     X, states = series(400)
     quick = {"flow": "linear", "layers": None, "max_epochs": 2, "random_state": 0}
@@ -230,6 +239,7 @@ def test_what_cannot_be_learned_from_is_refused(case):
         ({"pseudo_count": -1.0}, "pseudo_count must be at least 0"),
         ({"flow": "spline"}, "flow must be a function that builds a flow or one of"),
         ({"restarts": 0}, "restarts must be"),
+        ({"stretch": 0}, "stretch must be"),
     ],
 )
 def test_settings_out_of_their_range_are_refused(settings, message):

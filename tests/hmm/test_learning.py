@@ -150,6 +150,14 @@ def test_the_third_start_is_that_of_normal_laws(turns):
     )
 
 
+@pytest.mark.parametrize(("rows", "stretch", "longest"), [(1000, 50, 25), (1000, 10, 10), (40, 50, 1)])
+def test_rows_are_held_out_in_stretches(rows, stretch, longest):
+    held = hold_out(torch.zeros(rows, 1), share=0.1, stretch=stretch, generator=seeded(3)).held
+    starts = [k for k in range(rows) if held[k] and (k == 0 or not held[k - 1])]
+    assert held.sum().item() == pytest.approx(rows / 10, abs=longest)
+    assert all(k % longest == 0 and held[k : k + longest].all() for k in starts)
+
+
 def test_sharp_posteriors_are_powers(turns):
     x, _ = turns
     model, series = linear_model(), hold_out(x, share=0.0)

@@ -15,14 +15,20 @@ from counterflow.core.errors import DataError
 from counterflow.core.random import make_generator
 from counterflow.estimators.density_flows import FlowBuilder
 from counterflow.estimators.density_folder import report_from_plain, report_to_plain
-from counterflow.estimators.hmm_learning import HmmPlan, Learned, learn, model_config, model_from_config
+from counterflow.estimators.hmm_learning import (
+    HmmPlan,
+    Learned,
+    learn,
+    model_config,
+    model_from_config,
+    params_to_plain,
+)
 from counterflow.estimators.hmm_series import Scale, check_enough, checked_series, series_lengths
 from counterflow.estimators.hmm_stream import HmmStream
 from counterflow.estimators.inputs import columns_from_plain, columns_to_plain, seed_from
 from counterflow.hmm import draw
 from counterflow.hmm.model import observed
 from counterflow.persistence import join_parts, load_folder, save_folder
-from counterflow.training import TrainingSettings
 
 __all__ = ["FlowHMM"]
 
@@ -54,6 +60,8 @@ class FlowHMM(BaseEstimator):
         learning_rate: Adam's step size at the start; it falls to zero over ``max_epochs``.
         weight_decay: The decay rate of the weights; 0 for none.
         validation: The share of rows held out to stop early, in stretches from anywhere in the series, in [0, 1).
+        stretch: The most rows of such a stretch. In smooth series take many times as many as are alike: else what is
+            held out is known from its neighbors, and training goes on for too long.
         pseudo_count: What is added to each expected count of starts and transitions.
         missing: ``"skip"``: a row that holds NaN is an observation that was not made, and time passes; ``"error"``
             refuses them.
@@ -100,6 +108,7 @@ class FlowHMM(BaseEstimator):
         learning_rate: float = 1e-2,
         weight_decay: float = 0.0,
         validation: float = 0.1,
+        stretch: int = 50,
         pseudo_count: float = 0.1,
         missing: str = "error",
         time_limit: float | None = None,
@@ -118,6 +127,7 @@ class FlowHMM(BaseEstimator):
         self.learning_rate = learning_rate
         self.weight_decay = weight_decay
         self.validation = validation
+        self.stretch = stretch
         self.pseudo_count = pseudo_count
         self.missing = missing
         self.time_limit = time_limit
@@ -138,7 +148,7 @@ class FlowHMM(BaseEstimator):
             DataError: X has missing or infinite values, a constant column or too few rows, or lengths do not add up.
             ArgumentError: A setting is outside its range.
         """
-        plan = self._plan()
+        plan = HmmPlan.of(self)
         x = checked_series(self, X, missing=self.missing, reset=True)
         known = series_lengths(lengths, len(x))
         check_enough(x, known, states=plan.n_states)
@@ -242,15 +252,9 @@ class FlowHMM(BaseEstimator):
             PersistenceError: A function composed the flow by hand, or the folder cannot be written.
         """
         check_is_fitted(self, "model_")
-        params = self.get_params(deep=False)
-        seed = params["random_state"]
-        built = model_config(self.model_, self._plan())
-        params |= {
-            "flow": params["flow"] if isinstance(params["flow"], str) else built["emissions"][0]["recipe"],
-            "random_state": int(seed) if isinstance(seed, int | np.integer) else None,
-        }
+        built = model_config(self.model_, HmmPlan.of(self))
         config = {
-            "params": params,
+            "params": params_to_plain(self.get_params(deep=False), built),
             "model": built,
             "report": report_to_plain(self.report_),
             "columns": columns_to_plain(self),
@@ -273,21 +277,6 @@ class FlowHMM(BaseEstimator):
         columns_from_plain(estimator, saved.config["columns"])
         estimator._keep(Learned(model, report, torch.zeros(0, dtype=torch.float64)), Scale(**saved.part("scale")))
         return estimator
-
-    def _plan(self) -> HmmPlan:
-        names = ("n_states", "flow", "layers", "hidden", "method", "restarts", "batch_size", "validation")
-        settings = TrainingSettings(
-            max_epochs=self.max_epochs,
-            patience=self.patience,
-            learning_rate=self.learning_rate,
-            weight_decay=self.weight_decay,
-            compile=False,  # whether it pays is found out by the clock, and results must not depend on that
-            time_limit=self.time_limit,
-            progress=bool(self.progress),
-        )
-        return HmmPlan(
-            **{name: getattr(self, name) for name in names}, pseudo_count=self.pseudo_count, settings=settings
-        )
 
     def _series(self, X: Any, lengths: Any) -> tuple[Tensor, list[int]]:
         check_is_fitted(self, "model_")

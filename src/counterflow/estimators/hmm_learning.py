@@ -1,9 +1,10 @@
 """How FlowHMM learns: starts, a first fit of each, and the training of the best."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -27,7 +28,7 @@ from counterflow.hmm import (
 )
 from counterflow.training import FitReport, TrainingSettings
 
-__all__ = ["METHODS", "HmmPlan", "Learned", "learn", "model_config", "model_from_config"]
+__all__ = ["METHODS", "HmmPlan", "Learned", "learn", "model_config", "model_from_config", "params_to_plain"]
 
 METHODS = ("em", "gradient", "cooccurrence")
 
@@ -48,13 +49,30 @@ class HmmPlan:
     restarts: int
     batch_size: int
     validation: float
+    stretch: int
     pseudo_count: float
     settings: TrainingSettings
+
+    @classmethod
+    def of(cls, estimator: Any) -> "HmmPlan":
+        """Read it off an estimator's arguments."""
+        own = [field.name for field in fields(cls) if field.name != "settings"]
+        settings = TrainingSettings(
+            max_epochs=estimator.max_epochs,
+            patience=estimator.patience,
+            learning_rate=estimator.learning_rate,
+            weight_decay=estimator.weight_decay,
+            compile=False,  # whether it pays is found out by the clock, and results must not depend on that
+            time_limit=estimator.time_limit,
+            progress=bool(estimator.progress),
+        )
+        return cls(**{name: getattr(estimator, name) for name in own}, settings=settings)
 
     def __post_init__(self) -> None:
         check_count(self.n_states, "n_states")
         check_count(self.restarts, "restarts")
         check_count(self.batch_size, "batch_size")
+        check_count(self.stretch, "stretch")
         if self.method not in METHODS:
             raise ArgumentError(f"method must be one of {METHODS}, got {self.method!r}. Choose one of these.")
         if not 0 <= self.validation < 1:
@@ -94,7 +112,7 @@ def learn(x: Float[Tensor, "rows features"], lengths: Sequence[int], *, plan: Hm
         The model, its report, and how it predicts what was held out.
     """
     held = make_generator(derive_seed(seed, "held out"))
-    series = hold_out(x.float(), lengths, share=plan.validation, generator=held)
+    series = hold_out(x.float(), lengths, share=plan.validation, stretch=plan.stretch, generator=held)
     generator = make_generator(derive_seed(seed, "states"))
     with one_thread():
         starts = find_starts(
@@ -126,6 +144,15 @@ def model_config(model: FlowMarkovModel, plan: HmmPlan) -> dict[str, Any]:
             "flows.maf, or keep model_.state_dict()."
         )
     return {"emissions": configs, "whitened": not callable(plan.flow)}
+
+
+def params_to_plain(params: dict[str, Any], built: dict[str, Any]) -> dict[str, Any]:
+    """The constructor's arguments as plain data: in place of a function its recipe, of random states a seed alone."""
+    seed = params["random_state"]
+    return params | {
+        "flow": params["flow"] if isinstance(params["flow"], str) else built["emissions"][0]["recipe"],
+        "random_state": int(seed) if isinstance(seed, int | np.integer) else None,
+    }
 
 
 def model_from_config(config: dict[str, Any], tensors: dict[str, Tensor]) -> FlowMarkovModel:

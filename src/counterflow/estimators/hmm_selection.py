@@ -12,7 +12,6 @@ from counterflow.estimators.flow_hmm import FlowHMM
 
 __all__ = ["StateSelection", "select_states"]
 
-_STRETCH = 50
 _FEWEST = 5
 
 
@@ -84,7 +83,7 @@ def select_states(
     best = max(held, key=lambda number: held[number].mean())
     behind = {number: held[best] - scores for number, scores in held.items()}
     shortfall = {number: float(values.mean()) for number, values in behind.items()}
-    error = {number: _error(values) for number, values in behind.items()}
+    error = {number: _error(values, estimator.stretch) for number, values in behind.items()}
     chosen = min(number for number in numbers if shortfall[number] <= error[number])
     scores = {number: float(values.mean()) for number, values in held.items()}
     return StateSelection(scores, shortfall, error, chosen, fitted[chosen])
@@ -98,7 +97,7 @@ def _check_held(held: Float[np.ndarray, " rows"]) -> None:
         )
 
 
-def _error(values: Float[np.ndarray, " rows"]) -> float:
+def _error(values: Float[np.ndarray, " rows"], stretch: int) -> float:
     """The standard error of the mean of a series in stretches."""
-    means = [part.mean() for part in np.array_split(values, max(2, len(values) // _STRETCH))]
+    means = [part.mean() for part in np.array_split(values, max(2, len(values) // stretch))]
     return float(np.std(means, ddof=1) / np.sqrt(len(means)))

@@ -15,7 +15,6 @@ from counterflow.training import FitReport, TrainingSettings, optimise
 
 __all__ = ["Series", "Weighted", "deal", "fit_posteriors", "held_out_loss", "hold_out", "judge", "weighted_loss"]
 
-_STRETCH = 50
 _ROWS_TO_INITIALIZE = 4096
 _ROWS_TO_CHOOSE_FROM = 1 << 16
 
@@ -57,6 +56,7 @@ def hold_out(
     lengths: Sequence[int] | None = None,
     *,
     share: float,
+    stretch: int = 50,
     generator: torch.Generator | None = None,
 ) -> Series:
     """Hold out stretches of a series, from anywhere in it.
@@ -68,6 +68,7 @@ def hold_out(
         x: The observations.
         lengths: Rows of each sequence.
         share: The share of rows to hold out, in [0, 1).
+        stretch: The most rows of a stretch, at least 1; there are four stretches or more.
         generator: Where the randomness comes from.
 
     Returns:
@@ -82,7 +83,7 @@ def hold_out(
         100
     """
     rows, lengths = len(x), checked_lengths(lengths, len(x))
-    stretch = max(1, min(_STRETCH, int(rows * share / 4)))
+    stretch = max(1, min(stretch, int(rows * share / 4)))
     stretches = -(-rows // stretch)
     chosen = torch.zeros(stretches, dtype=torch.bool)
     chosen[torch.randperm(stretches, generator=generator)[: round(stretches * share)]] = True
