@@ -47,7 +47,7 @@ class Recipe:
 
 RECIPES = {
     "solids": Recipe(4000, mirrored=False),
-    "furniture": Recipe(5000),
+    "furniture": Recipe(12_000),
     "people": Recipe(1500, latent=8, prior_layers=2),
 }
 SETTINGS = {
