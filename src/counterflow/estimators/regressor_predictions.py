@@ -141,8 +141,8 @@ class AbstractLawPredictions(RegressorMixin, BaseEstimator, ABC):
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Compute the mean log-likelihood (not R squared), in nats; larger is better."""
-        weights = checked_weights(sample_weight, np.empty((len(X), 1)))
-        return float(np.average(self.log_likelihood(X, y), weights=weights))
+        each = self.log_likelihood(X, y)
+        return float(np.average(each, weights=checked_weights(sample_weight, each)))
 
     def pit(self, X: Any, y: Any, *, random_state: Any = 0) -> Float[np.ndarray, " rows"]:
         """Compute F(y | x) of one target: uniform on [0, 1] if the law is right, see ``metrics.pit_distance``.
@@ -211,7 +211,9 @@ class AbstractLawPredictions(RegressorMixin, BaseEstimator, ABC):
         return Conformal(conformal_scores(self._law.regression, x, self._in_cells(y, 0), draws=self.draws))
 
     def _in_cells(self, y: torch.Tensor, random_state: Any) -> torch.Tensor:
-        """Whole numbers at a random place of their cells."""
+        """Whole numbers at a random place of their cells; other targets as they are."""
+        if not any(self._law.whole):
+            return y
         generator = make_generator(seed_from(random_state, "cells"))
         noise = torch.rand(y.shape, dtype=y.dtype, generator=generator) - 0.5
         return torch.where(torch.tensor(self._law.whole), y + noise, y)
