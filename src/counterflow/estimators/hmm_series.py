@@ -98,8 +98,10 @@ def checked_series(estimator: BaseEstimator, X: Any, *, missing: Any, reset: boo
         finite = "allow-nan" if missing == "skip" else True
         rows = validate_data(estimator, X, reset=reset, dtype=np.float64, ensure_all_finite=finite)
     except (ValueError, TypeError) as error:
-        hint = ' Pass missing="skip" for observations that were not made.' if "NaN" in str(error) else ""
-        raise DataError(f"{error}{hint}") from error
+        message = str(error)
+        if "NaN" in message:  # what scikit-learn says behind the first line is about classifiers
+            message = f'{message.splitlines()[0]} Pass missing="skip" for observations that were not made.'
+        raise DataError(message) from error
     x = torch.from_numpy(np.array(rows))
     return torch.where(observed(x).unsqueeze(1), x, torch.nan)
 
